@@ -1,0 +1,12 @@
+import { defineConfig } from 'vitest/config';
+
+// Each test file gets a process of its own: a crash in native code then names the file it came from.
+export default defineConfig({
+  test: {
+    include: ['src/**/*.test.ts', 'tests/**/*.test.ts'],
+    pool: 'forks',
+    maxWorkers: 2,
+    testTimeout: 60_000,
+    hookTimeout: 120_000,
+  },
+});
