@@ -1,0 +1,18 @@
+// The module's entry: called once for every environment that loads it.
+#include "environment.h"
+
+NAPI_MODULE_INIT() {
+  using namespace nudge;
+  try {
+    define_environment(env, exports);
+    define_call(env, exports);
+    define_tensor(env, exports);
+    define_autograd(env, exports);
+    define_device(env, exports);
+    define_generator(env, exports);
+  } catch (...) {
+    raise_current_exception(env);
+    return nullptr;
+  }
+  return exports;
+}
