@@ -1,0 +1,5 @@
+/** Nudge's library: what `import ... from 'nudge-rlhf'` gives. */
+
+export type { ErrorCode, ErrorDetails } from './errors.ts';
+export { InvariantError, NudgeError } from './errors.ts';
+export * from './tensor/index.ts';

@@ -1,0 +1,53 @@
+/**
+ * Lists on their way to the addon.
+ *
+ * Reading a JavaScript array from C++ costs about 30 ns an element, so short lists travel through a Float64Array that both
+ * sides see. Element 0 of it is the next free index. A list is passed as one number,
+ * start * SIZE + length.
+ */
+
+import { native } from './native.ts';
+
+const scratch = native.scratch;
+const SIZE = scratch.length;
+
+/** Forgets what an earlier call left behind: one that threw while its arguments were being converted, say. */
+export function beginLists(): void {
+  scratch[0] = 1;
+}
+
+/** Room for `length` elements: the index of the first, or 0 when they do not fit and must travel as an array. */
+function reserve(length: number): number {
+  const start = scratch[0] as number;
+  if (start + length > SIZE) return 0;
+  scratch[0] = start + length;
+  return start;
+}
+
+/** Passes a list of numbers (integers or floats). One number stands for a list of one. */
+export function numbers(list: number | bigint | readonly (number | bigint)[]): number | readonly (number | bigint)[] {
+  if (typeof list === 'number') {
+    const start = reserve(1);
+    scratch[start] = list;
+    return start * SIZE + 1;
+  }
+  if (typeof list === 'bigint') return [list];
+  const length = list.length;
+  const start = reserve(length);
+  if (start === 0) return [...list];
+  for (let i = 0; i < length; i++) {
+    const element = list[i];
+    if (typeof element !== 'number') return [...list];
+    scratch[start + i] = element;
+  }
+  return start * SIZE + length;
+}
+
+/** Passes a list of handles; 0 means an absent tensor. */
+export function handles(list: readonly number[]): number | readonly (number | null)[] {
+  const length = list.length;
+  const start = reserve(length);
+  if (start === 0) return list.map((handle) => (handle === 0 ? null : handle));
+  for (let i = 0; i < length; i++) scratch[start + i] = list[i] as number;
+  return start * SIZE + length;
+}

@@ -1,0 +1,77 @@
+/** Thread-local modes. All synchronous, all restored when the function throws. */
+
+import { NudgeError } from '../errors.ts';
+import { type DType, dtypeCode } from './dtype.ts';
+import { native } from './native.ts';
+import { isPromise } from './scope.ts';
+
+/** A mode that outlived its function through a Promise would leak into whatever runs meanwhile. */
+function refusePromise<T>(result: T, name: string): T {
+  if (!isPromise(result)) return result;
+  throw new NudgeError('BAD_ARGUMENT', `torch.${name}() got an async function: the mode ends at its first await`, {
+    remedy: 'Enter the mode inside, around the synchronous part.',
+  });
+}
+
+function withGrad<T>(enabled: boolean, name: string, fn: () => T): T {
+  const before = native.setGradEnabled(enabled);
+  try {
+    return refusePromise(fn(), name);
+  } finally {
+    native.setGradEnabled(before);
+  }
+}
+
+/** Runs `fn` without recording for autograd. */
+export function noGrad<T>(fn: () => T): T {
+  return withGrad(false, 'noGrad', fn);
+}
+
+/** Records again inside `noGrad`. */
+export function enableGrad<T>(fn: () => T): T {
+  return withGrad(true, 'enableGrad', fn);
+}
+
+export function isGradEnabled(): boolean {
+  return native.isGradEnabled();
+}
+
+/** `noGrad` without even version counters: faster still, but what is made inside can never take part in autograd. */
+export function inferenceMode<T>(fn: () => T): T {
+  native.pushInferenceMode(true);
+  try {
+    return refusePromise(fn(), 'inferenceMode');
+  } finally {
+    native.popInferenceMode();
+  }
+}
+
+export interface AutocastOptions {
+  /** `'cpu'` or `'cuda'`. Default `'cpu'`. */
+  device?: string;
+  /** `'bfloat16'` or `'float16'`. Default bfloat16 on the CPU, float16 on CUDA, as in torch. */
+  dtype?: DType;
+  /** False switches an enclosing autocast off. Default true. */
+  enabled?: boolean;
+}
+
+/** The autocasts around the running code, the innermost last. */
+const autocasts: AutocastOptions[] = [];
+
+/** Runs matrix products and the like in the lower precision, and what needs the range in float32. */
+export function autocast<T>(options: AutocastOptions, fn: () => T): T {
+  const { device = 'cpu', dtype, enabled = true } = options;
+  native.pushAutocast(device, enabled, dtype === undefined ? undefined : dtypeCode(dtype));
+  autocasts.push(options);
+  try {
+    return refusePromise(fn(), 'autocast');
+  } finally {
+    autocasts.pop();
+    native.popAutocast();
+  }
+}
+
+/** The autocasts around the running code, the outermost first: what a later recomputation must enter again. */
+export function autocastState(): readonly AutocastOptions[] {
+  return [...autocasts];
+}

@@ -1,0 +1,150 @@
+/**
+ * The addon, loaded once per thread, and what it exports.
+ *
+ * A tensor is a number here: a slot of the process-wide table and a generation. Everything above sees `Tensor` instead.
+ */
+
+import { createRequire } from 'node:module';
+import { NudgeError } from '../errors.ts';
+import { locateEngine } from '../setup/engine.mjs';
+
+/** A tensor in the native table. Never 0. */
+export type Handle = number;
+
+/** An operator, resolved once by `operator(name)`. */
+export type OperatorNumber = number;
+
+export interface Native {
+  /** Lists are written here; element 0 is the next free index. See `lists.ts`. */
+  readonly scratch: Float64Array;
+  setErrorFactory(factory: (code: string, message: string) => Error): void;
+  operator(name: string): OperatorNumber;
+  schemas(): string[];
+  call(operator: OperatorNumber, ...args: unknown[]): unknown;
+  timeCall(times: number, operator: OperatorNumber, ...args: unknown[]): number;
+
+  release(handle: Handle): void;
+  release(handles: Float64Array, count: number): void;
+  transfer(handle: Handle, toThisThread: boolean): void;
+  isLive(handle: Handle): boolean;
+  shape(handle: Handle): number[];
+  strides(handle: Handle): number[];
+  dtype(handle: Handle): number;
+  device(handle: Handle): string;
+  storageBytes(handle: Handle): number;
+  item(handle: Handle): number | bigint | boolean;
+  fromBytes(bytes: Uint8Array, shape: readonly number[], dtype: number): Handle;
+  toBytes(handle: Handle, into: Uint8Array): void;
+  map(handle: Handle): ArrayBuffer;
+  memory(): { tensors: number; bytes: number };
+  adjustExternalMemory(bytes: number): void;
+
+  backward(
+    outputs: Handle[],
+    gradients: (Handle | null)[],
+    retainGraph: boolean | undefined,
+    createGraph: boolean,
+  ): void;
+  grad(
+    outputs: Handle[],
+    inputs: Handle[],
+    gradOutputs: (Handle | null)[],
+    retainGraph: boolean | undefined,
+    createGraph: boolean,
+    allowUnused: boolean,
+  ): (Handle | null)[];
+  getGrad(handle: Handle): Handle | null;
+  setGrad(handle: Handle, gradient: Handle | null): void;
+  requiresGrad(handle: Handle): boolean;
+  setRequiresGrad(handle: Handle, flag: boolean): void;
+  isLeaf(handle: Handle): boolean;
+  isGradEnabled(): boolean;
+  setGradEnabled(flag: boolean): boolean;
+  pushInferenceMode(enabled: boolean): void;
+  popInferenceMode(): void;
+  pushAutocast(device: string, enabled: boolean, dtype: number | undefined): void;
+  popAutocast(): void;
+
+  getNumThreads(): number;
+  setNumThreads(threads: number): void;
+  loadLibrary(path: string): void;
+  devices(): string[];
+  synchronize(device: string): void;
+  setDevice(device: string): void;
+  deviceMemory(device: string): { allocated: number; peakAllocated: number; reserved: number } | null;
+  resetPeakMemory(device: string): void;
+  emptyCache(): void;
+  currentStream(device: string): number | bigint;
+  setCurrentStream(device: string, stream: number | bigint): void;
+  version(): EngineVersion;
+
+  newGenerator(device: string): number;
+  deleteGenerator(id: number): void;
+  seedGenerator(which: number | string, seed: number | bigint): void;
+  manualSeed(seed: number | bigint): void;
+  generatorState(which: number | string): Handle;
+  setGeneratorState(which: number | string, state: Handle): void;
+}
+
+export interface EngineVersion {
+  /** libtorch's version, such as `2.13.0`. */
+  torch: string;
+  /** The instruction set that ATen's kernels chose: `AVX512`, `AVX2`, `DEFAULT`, ... */
+  cpuCapability: string;
+  parallelInfo: string;
+  config: string;
+  mkl: boolean;
+  mkldnn: boolean;
+  openmp: boolean;
+}
+
+const SOURCE_FOLDER = new URL('.', import.meta.url).href;
+
+/** The first line of the stack outside this folder: the user's own. */
+function callerOf(stack: string | undefined): string | undefined {
+  for (const line of (stack ?? '').split('\n').slice(1)) {
+    const place = /\(?((?:file:|\/|[A-Za-z]:\\)[^()]+:\d+:\d+)\)?$/.exec(line)?.[1];
+    if (place === undefined) continue;
+    const url = place.startsWith('file:') ? place : `file://${place}`;
+    if (url.startsWith(SOURCE_FOLDER) && !/\.test\.[cm]?[jt]s:/.test(url)) continue;
+    return place;
+  }
+  return undefined;
+}
+
+function nativeError(code: string, message: string): Error {
+  const newline = message.indexOf('\n');
+  const limit = Error.stackTraceLimit;
+  Error.stackTraceLimit = 30;
+  const error = new NudgeError(code as NudgeError['code'], message, {});
+  Error.stackTraceLimit = limit;
+  const caller = callerOf(error.stack);
+  if (caller !== undefined) {
+    const head = newline < 0 ? message : message.slice(0, newline);
+    const tail = newline < 0 ? '' : message.slice(newline);
+    error.message = `${head}${tail}\n  called at ${caller}`;
+    if (error.stack !== undefined) error.stack = error.stack.replace(message, () => error.message);
+  }
+  return error;
+}
+
+function load(): Native {
+  const engine = locateEngine();
+  const require = createRequire(import.meta.url);
+  let native: Native;
+  try {
+    native = require(engine.addon) as Native;
+  } catch (cause) {
+    throw new NudgeError('ENGINE_LOAD_FAILED', 'libtorch or the addon could not be loaded', {
+      path: engine.addon,
+      received: (cause as Error).message,
+      remedy: 'Run `npm run setup` again; `nudge doctor` says more.',
+      cause,
+    });
+  }
+  native.setErrorFactory(nativeError);
+  for (const library of engine.extraLibraries) native.loadLibrary(library);
+  return native;
+}
+
+export const native: Native = load();

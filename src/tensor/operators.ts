@@ -1,0 +1,447 @@
+/**
+ * Every ATen operator as a method of Tensor and a function of `torch`.
+ *
+ * The schemas (`generated/schemas.ts`) say what each overload takes. Which overload a call means is decided here, from the types
+ * of its arguments, never by trying one and catching the error. The common shapes of call (no argument; one tensor or number)
+ * skip the general way: they are what a training step does thousands of times.
+ */
+
+import { NudgeError } from '../errors.ts';
+import { type DType, dtypeCode } from './dtype.ts';
+import { SCHEMAS } from './generated/schemas.ts';
+import { beginLists, handles, numbers } from './lists.ts';
+import { native, type OperatorNumber } from './native.ts';
+import { Generator } from './random.ts';
+import { camelCase, type Parameter, parseSchema, type Result, type Schema } from './schema.ts';
+import { describe, Tensor } from './tensor.ts';
+
+const call = native.call;
+
+/** A number that is to be a floating-point scalar even when it is integral: Python's `2.0`. */
+export class FloatScalar {
+  readonly float: number;
+  constructor(float: number) {
+    this.float = float;
+  }
+}
+
+/** A complex scalar. */
+export class ComplexScalar {
+  readonly re: number;
+  readonly im: number;
+  constructor(re: number, im: number) {
+    this.re = re;
+    this.im = im;
+  }
+}
+
+export type Scalar = number | bigint | boolean | FloatScalar | ComplexScalar;
+
+type Options = Record<string, unknown>;
+
+interface Overload {
+  schema: Schema;
+  parameters: readonly Parameter[];
+  /** How many arguments may be given in their place. */
+  positional: number;
+  byName: ReadonlyMap<string, number>;
+  /** Makes a new tensor from nothing; takes `requiresGrad` besides. */
+  factory: boolean;
+  number: OperatorNumber | undefined;
+}
+
+interface OperatorSet {
+  name: string;
+  overloads: readonly Overload[];
+}
+
+function compileOverload(text: string): Overload {
+  const schema = parseSchema(text);
+  const { parameters } = schema;
+  const firstKeyword = parameters.findIndex((parameter) => parameter.keywordOnly);
+  return {
+    schema,
+    parameters,
+    positional: firstKeyword < 0 ? parameters.length : firstKeyword,
+    byName: new Map(parameters.map((parameter, i) => [parameter.name, i])),
+    factory: parameters.some((parameter) => parameter.name === 'pinMemory'),
+    number: undefined,
+  };
+}
+
+function operatorNumber(overload: Overload): OperatorNumber {
+  overload.number ??= native.operator(overload.schema.qualifiedName);
+  return overload.number;
+}
+
+// ---- which overload ----
+
+/** How well a value suits a parameter: 0 not at all, 1 by conversion, 2 exactly. */
+function suits(value: unknown, { kind, nullable, single, hasDefault }: Parameter): number {
+  if (value === null || value === undefined) return nullable || hasDefault ? 2 : 0;
+  const type = typeof value;
+  const isNumber = type === 'number' || type === 'bigint';
+  switch (kind) {
+    case 'tensor':
+      return value instanceof Tensor ? 2 : 0;
+    case 'tensors':
+      return Array.isArray(value) && value.every((element) => element instanceof Tensor) ? 2 : 0;
+    case 'optionalTensors':
+      return Array.isArray(value) && value.every((element) => element === null || element instanceof Tensor) ? 2 : 0;
+    case 'int':
+      return type === 'bigint' || Number.isInteger(value) ? 2 : 0;
+    case 'float':
+      return type === 'number' ? 2 : value instanceof FloatScalar ? 2 : 0;
+    case 'scalar':
+      return isNumber || type === 'boolean' || value instanceof FloatScalar || value instanceof ComplexScalar ? 2 : 0;
+    case 'ints':
+      if (isNumber) return single && (type === 'bigint' || Number.isInteger(value)) ? 1 : 0;
+      return isNumberList(value) && every(value, (element) => typeof element === 'bigint' || Number.isInteger(element))
+        ? 2
+        : 0;
+    case 'floats':
+      return isNumberList(value) && every(value, (element) => typeof element === 'number') ? 2 : 0;
+    case 'scalars':
+      return Array.isArray(value) &&
+        value.every((element) => typeof element === 'number' || element instanceof FloatScalar)
+        ? 1
+        : 0;
+    case 'bools':
+      return Array.isArray(value) && value.every((element) => typeof element === 'boolean') ? 2 : 0;
+    case 'bool':
+      return type === 'boolean' ? 2 : 0;
+    case 'strings':
+      return Array.isArray(value) && value.every((element) => typeof element === 'string') ? 2 : 0;
+    case 'generator':
+      return value instanceof Generator ? 2 : 0;
+    case 'unsupported':
+      return 0;
+    default:
+      return type === 'string' ? 2 : 0; // string, dtype, device, layout, memoryFormat
+  }
+}
+
+type NumberList = ArrayLike<number | bigint>;
+
+function isNumberList(value: unknown): value is NumberList {
+  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
+}
+
+function every(list: NumberList, test: (element: unknown) => boolean): boolean {
+  for (let i = 0; i < list.length; i++) if (!test(list[i])) return false;
+  return true;
+}
+
+/** -1 when the overload cannot take the call; otherwise higher for a closer fit. */
+function fit(overload: Overload, args: readonly unknown[], count: number, options: Options | undefined): number {
+  const { parameters, positional, byName, factory } = overload;
+  if (count > positional) return -1;
+  let score = 0;
+  let named = 0;
+  for (let i = 0; i < parameters.length; i++) {
+    const parameter = parameters[i] as Parameter;
+    const given = i < count;
+    const value = given ? args[i] : options?.[parameter.name];
+    if (!given && options !== undefined && parameter.name in options) named++;
+    if (value === undefined) {
+      if (!parameter.hasDefault) return -1;
+      continue;
+    }
+    const suitability = suits(value, parameter);
+    if (suitability === 0) return -1;
+    score += suitability === 2 ? 100 : 50;
+  }
+  if (options !== undefined && named < Object.keys(options).length) {
+    for (const key of Object.keys(options)) if (!byName.has(key) && !(key === 'requiresGrad' && factory)) return -1;
+    for (const key of Object.keys(options)) if ((byName.get(key) ?? count) < count) return -1;
+  }
+  // Of two that take the call, the one with less left to its defaults was meant: sum(x) over sum(x, dim=None).
+  return score * 100 - parameters.length + 64;
+}
+
+function choose(set: OperatorSet, args: readonly unknown[], count: number, options: Options | undefined): Overload {
+  const { overloads } = set;
+  let best: Overload | undefined;
+  let bestScore = -1;
+  for (const overload of overloads) {
+    const score = fit(overload, args, count, options);
+    if (score > bestScore) {
+      best = overload;
+      bestScore = score;
+    }
+  }
+  if (best !== undefined) return best;
+  throw noOverload(set, args.slice(0, count), options);
+}
+
+function noOverload(
+  { name, overloads }: OperatorSet,
+  args: readonly unknown[],
+  options: Options | undefined,
+): NudgeError {
+  const given = args.map(describeValue);
+  if (options !== undefined) {
+    given.push(
+      `{ ${Object.entries(options)
+        .map(([key, value]) => `${key}: ${describeValue(value)}`)
+        .join(', ')} }`,
+    );
+  }
+  const forms = overloads.filter((overload) => !overload.parameters.some(({ name: key }) => key === 'out'));
+  const error = new NudgeError('OPERATOR_ARGUMENT', `no form of ${name} takes these arguments`, {
+    received: `${name}(${given.join(', ')})`,
+    expected: (forms.length > 0 ? forms : overloads).map(describeOverload).join('\n            '),
+  });
+  Error.captureStackTrace(error, invoke);
+  return error;
+}
+
+function describeOverload({ schema, parameters, positional }: Overload): string {
+  const show = ({ name, kind, nullable, defaultText }: Parameter) =>
+    `${name}: ${kind}${nullable ? ' | null' : ''}${defaultText === undefined ? '' : ` = ${defaultText}`}`;
+  const parts = parameters.slice(0, positional).map(show);
+  if (positional < parameters.length) parts.push(`{ ${parameters.slice(positional).map(show).join(', ')} }`);
+  return `${camelCase(schema.baseName)}(${parts.join(', ')})`;
+}
+
+function describeValue(value: unknown): string {
+  if (value instanceof Tensor) return value.isDisposed ? 'a freed Tensor' : describe(value);
+  if (Array.isArray(value)) {
+    return `[${value.slice(0, 6).map(describeValue).join(', ')}${value.length > 6 ? ', ...' : ''}]`;
+  }
+  if (typeof value === 'string') return JSON.stringify(value);
+  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'object') : String(value);
+}
+
+// ---- arguments and results ----
+
+const LAYOUTS: Record<string, number> = {
+  strided: 0,
+  sparse_coo: 1,
+  sparse_csr: 2,
+  mkldnn: 3,
+  sparse_csc: 4,
+  sparse_bsr: 5,
+  sparse_bsc: 6,
+};
+const MEMORY_FORMATS: Record<string, number> = { contiguous: 0, preserve: 1, channelsLast: 2, channelsLast3d: 3 };
+
+function lookUp(table: Record<string, number>, value: unknown, what: string): number {
+  const code = Object.hasOwn(table, value as string) ? table[value as string] : undefined;
+  if (code !== undefined) return code;
+  throw new NudgeError('OPERATOR_ARGUMENT', `unknown ${what} '${value}'`, { expected: Object.keys(table).join(', ') });
+}
+
+function convert(value: unknown, { kind }: Parameter): unknown {
+  if (value === undefined || value === null) return value;
+  switch (kind) {
+    case 'tensor':
+      return (value as Tensor).handle;
+    case 'tensors':
+    case 'optionalTensors':
+      return handles((value as (Tensor | null)[]).map(handleOrZero));
+    case 'ints':
+    case 'floats':
+      return numbers(value as number | readonly number[]);
+    case 'dtype':
+      return dtypeCode(value as DType);
+    case 'layout':
+      return lookUp(LAYOUTS, value, 'layout');
+    case 'memoryFormat':
+      return lookUp(MEMORY_FORMATS, value, 'memory format');
+    case 'generator':
+      return (value as Generator).id;
+    default:
+      return value;
+  }
+}
+
+/** A freed tensor's handle is 0 too, which in a list would read as absent: any other dead handle is refused by the addon. */
+function handleOrZero(tensor: Tensor | null): number {
+  if (tensor === null) return 0;
+  return tensor.handle === 0 ? -1 : tensor.handle;
+}
+
+function wrapResult(value: unknown, result: Result, overload: Overload, args: readonly unknown[]): unknown {
+  if (result.written !== undefined) {
+    const position = overload.parameters.findIndex(({ written }) => written === result.written);
+    return forgetShape(args[position]);
+  }
+  if (value === null || value === undefined) return null;
+  if (result.kind === 'tensor') return new Tensor(value as number);
+  if (result.kind === 'tensors') return (value as number[]).map((handle) => new Tensor(handle));
+  return value;
+}
+
+/** In-place operators may change the shape or dtype that a Tensor remembers. */
+function forgetShape(value: unknown): unknown {
+  if (Array.isArray(value)) for (const element of value) forgetShape(element);
+  else if (value instanceof Tensor) {
+    value.knownShape = null;
+    value.knownDtype = null;
+  }
+  return value;
+}
+
+/** The general way: any overload, positional and named arguments. */
+function invoke(set: OperatorSet, args: readonly unknown[]): unknown {
+  let count = args.length;
+  const last = args[count - 1];
+  const options = isOptions(last) ? last : undefined;
+  if (options !== undefined) count--;
+  while (count > 0 && args[count - 1] === undefined) count--;
+  const overload =
+    set.overloads.length === 1 && options === undefined ? only(set, args, count) : choose(set, args, count, options);
+  return run(overload, args, count, options);
+}
+
+function only(set: OperatorSet, args: readonly unknown[], count: number): Overload {
+  const overload = set.overloads[0] as Overload;
+  return fit(overload, args, count, undefined) < 0 ? choose(set, args, count, undefined) : overload;
+}
+
+function run(overload: Overload, args: readonly unknown[], count: number, options: Options | undefined): unknown {
+  const { parameters, schema } = overload;
+  const { results } = schema;
+  beginLists();
+  const values: unknown[] = [];
+  const converted: unknown[] = [];
+  for (let i = 0; i < parameters.length; i++) {
+    const parameter = parameters[i] as Parameter;
+    values.push(i < count ? args[i] : options?.[parameter.name]);
+    converted.push(convert(values[i], parameter));
+  }
+  const output = call(operatorNumber(overload), ...converted);
+  for (let i = 0; i < parameters.length; i++) if (parameters[i]?.written !== undefined) forgetShape(values[i]);
+  if (results.length === 0) return undefined;
+  if (results.length > 1) {
+    return results.map((result, i) => wrapResult((output as unknown[])[i], result, overload, values));
+  }
+  const result = wrapResult(output, results[0] as Result, overload, values);
+  if (overload.factory && options?.requiresGrad === true && result instanceof Tensor) result.requiresGrad = true;
+  return result;
+}
+
+function isOptions(value: unknown): value is Options {
+  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
+}
+
+// ---- the fast ways ----
+
+type Method = (this: Tensor, ...args: unknown[]) => unknown;
+
+/** The overload that takes exactly these parameters and defaults for the rest, if there is one and it returns one tensor. */
+function simple(overloads: readonly Overload[], kinds: readonly Parameter['kind'][]): Overload | undefined {
+  return overloads.find(({ parameters, positional, schema }) => {
+    const fits = kinds.every((kind, i) => i < positional && parameters[i]?.kind === kind);
+    const rest = parameters.slice(kinds.length).every((parameter) => parameter.hasDefault);
+    return fits && rest && schema.results.length === 1 && schema.results[0]?.kind === 'tensor';
+  });
+}
+
+const returnsSelf = (overload: Overload | undefined): boolean => overload?.schema.results[0]?.written !== undefined;
+
+function unaryMethod(set: OperatorSet, overload: Overload): Method {
+  const inPlace = returnsSelf(overload);
+  return function (...args) {
+    if (args.length > 0) return invoke(set, [this, ...args]);
+    const handle = call(operatorNumber(overload), this.handle) as number;
+    return inPlace ? forgetShape(this) : new Tensor(handle);
+  };
+}
+
+function binaryMethod(set: OperatorSet, withTensor: Overload | undefined, withScalar: Overload | undefined): Method {
+  const inPlace = returnsSelf(withTensor ?? withScalar);
+  return function (other?: unknown, options?: unknown, ...rest) {
+    if (options === undefined && rest.length === 0) {
+      if (other instanceof Tensor && withTensor !== undefined) {
+        const handle = call(operatorNumber(withTensor), this.handle, other.handle) as number;
+        return inPlace ? this : new Tensor(handle);
+      }
+      if (typeof other === 'number' && withScalar !== undefined) {
+        const handle = call(operatorNumber(withScalar), this.handle, other) as number;
+        return inPlace ? this : new Tensor(handle);
+      }
+    }
+    return invoke(set, [this, other, options, ...rest]);
+  };
+}
+
+function compileMethod(set: OperatorSet): Method {
+  const { overloads } = set;
+  const withTensor = simple(overloads, ['tensor', 'tensor']);
+  const withScalar = simple(overloads, ['tensor', 'scalar']);
+  if (withTensor !== undefined || withScalar !== undefined) return binaryMethod(set, withTensor, withScalar);
+  const unary = simple(overloads, ['tensor']);
+  if (unary !== undefined) return unaryMethod(set, unary);
+  return function (...args) {
+    return invoke(set, [this, ...args]);
+  };
+}
+
+// ---- installing them ----
+
+const compiled = new Map<string, OperatorSet>();
+
+function compileSet(name: string, texts: readonly string[]): OperatorSet {
+  let set = compiled.get(name);
+  if (set === undefined) {
+    set = { name, overloads: texts.map(compileOverload) };
+    compiled.set(name, set);
+  }
+  return set;
+}
+
+function isMethod(text: string): boolean {
+  return /^[^(]*\(Tensor(\([^)]*\))? self\b/.test(text);
+}
+
+/** Compiled at the first call, then in its own place: 1,500 operators cost nothing until they are used. */
+function installMethod(name: string, texts: readonly string[]): void {
+  const lazy: Method = function (...args) {
+    const method = compileMethod(compileSet(name, texts));
+    define(Tensor.prototype, name, method);
+    return method.apply(this, args);
+  };
+  define(Tensor.prototype, name, lazy);
+}
+
+function define(target: object, name: string, value: unknown): void {
+  Object.defineProperty(target, name, { value, writable: true, configurable: true, enumerable: false });
+}
+
+/** Installs the methods, and returns the functions for `torch`. What Tensor defines by hand is left alone. */
+export function installOperators(): Record<string, (...args: unknown[]) => unknown> {
+  const functions: Record<string, (...args: unknown[]) => unknown> = {};
+  for (const [aten, texts] of Object.entries(SCHEMAS)) {
+    const name = camelCase(aten);
+    functions[name] = (...args) => invoke(compileSet(name, texts), args);
+    if (texts.some(isMethod) && !Object.hasOwn(Tensor.prototype, name)) installMethod(name, texts);
+  }
+  return functions;
+}
+
+/**
+ * Calls any operator of the dispatcher by its exact name, with arguments in their schema's order: `torch.call('aten::add.Tensor', a, b)`.
+ *
+ * @throws NudgeError `BAD_ARGUMENT` for a name this libtorch does not have.
+ */
+export function callByName(qualifiedName: string, ...args: unknown[]): unknown {
+  let overload = named.get(qualifiedName);
+  if (overload === undefined) {
+    native.operator(qualifiedName); // the error for an unknown name
+    const text = native.schemas().find((schema) => schema.startsWith(`${qualifiedName}(`));
+    overload = compileOverload(text as string);
+    named.set(qualifiedName, overload);
+  }
+  if (fit(overload, args, args.length, undefined) < 0 && args.length > overload.positional) {
+    // Keyword-only arguments have a place too here.
+    overload = { ...overload, positional: overload.parameters.length };
+  }
+  if (fit(overload, args, args.length, undefined) < 0) {
+    throw noOverload({ name: qualifiedName, overloads: [overload] }, args, undefined);
+  }
+  return run(overload, args, args.length, undefined);
+}
+
+const named = new Map<string, Overload>();

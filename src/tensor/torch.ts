@@ -1,0 +1,138 @@
+/** The `torch` object: every operator as a function, and what is not an operator. */
+
+import { NudgeError } from '../errors.ts';
+import { fromBytes, fromTypedArray, fullDtype, type TensorOptions, tensor } from './create.ts';
+import type { TorchFunctions } from './generated/types.ts';
+import { slice } from './indexing.ts';
+import { debugMemory, memory } from './memory.ts';
+import { autocast, autocastState, enableGrad, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
+import { type EngineVersion, native } from './native.ts';
+import { ComplexScalar, callByName, FloatScalar, installOperators } from './operators.ts';
+import { Generator, getRngState, manualSeed, setRngState } from './random.ts';
+import { scope, scopeAsync } from './scope.ts';
+import { type BackwardOptions, type Device, Tensor } from './tensor.ts';
+
+export interface GradOptions extends BackwardOptions {
+  /** The gradient of each output; may be left out, or null, for outputs of one element. */
+  gradOutputs?: readonly (Tensor | null)[];
+  /** Give null for an input that the outputs do not depend on, instead of an error. Default false. */
+  allowUnused?: boolean;
+}
+
+const operators = installOperators() as unknown as TorchFunctions;
+
+const handles = (tensors: readonly Tensor[]): number[] => tensors.map(({ handle }) => handle);
+
+function gradientHandles(count: number, gradients: readonly (Tensor | null)[] = []): (number | null)[] {
+  if (gradients.length !== 0 && gradients.length !== count) {
+    throw new NudgeError('BAD_ARGUMENT', 'each output needs one gradient', {
+      expected: `${count} gradients`,
+      received: String(gradients.length),
+    });
+  }
+  return Array.from({ length: count }, (_, i) => gradients[i]?.handle ?? null);
+}
+
+/** Adds the gradients of all `outputs` to the `grad` of the leaves, in one pass. */
+function backward(
+  outputs: readonly Tensor[],
+  gradients?: readonly (Tensor | null)[],
+  options: BackwardOptions = {},
+): void {
+  const { retainGraph, createGraph = false } = options;
+  native.backward(handles(outputs), gradientHandles(outputs.length, gradients), retainGraph, createGraph);
+}
+
+/** The gradients of `outputs` with respect to `inputs`, returned instead of added to `grad`. */
+function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options?: GradOptions & { allowUnused?: false },
+): Tensor[];
+function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tensor[], options?: GradOptions): (Tensor | null)[];
+function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: readonly Tensor[],
+  options: GradOptions = {},
+): (Tensor | null)[] {
+  const { gradOutputs, retainGraph, createGraph = false, allowUnused = false } = options;
+  const all = outputs instanceof Tensor ? [outputs] : outputs;
+  const gradients = gradientHandles(all.length, gradOutputs);
+  return native
+    .grad(handles(all), handles(inputs), gradients, retainGraph, createGraph, allowUnused)
+    .map((handle) => (handle === null ? null : new Tensor(handle)));
+}
+
+/** A tensor of one value; without a dtype, float32 for a number, bool for a boolean, int64 for a bigint. */
+function full(size: readonly number[], value: number | bigint | boolean, options: TensorOptions = {}): Tensor {
+  return operators.full(size, value, { dtype: fullDtype(value), ...options });
+}
+
+/** Takes over a tensor that another thread gave up with `release()`. A ticket can be taken once. */
+function adopt(ticket: number): Tensor {
+  native.transfer(ticket, true);
+  return new Tensor(ticket);
+}
+
+const byHand = {
+  Tensor,
+  Generator,
+  tensor,
+  fromBytes,
+  fromTypedArray,
+  full,
+  slice,
+  /** A floating-point scalar even when integral: Python's `2.0`. */
+  float: (value: number): FloatScalar => new FloatScalar(value),
+  /** A complex scalar. */
+  complexScalar: (re: number, im: number): ComplexScalar => new ComplexScalar(re, im),
+
+  scope,
+  scopeAsync,
+  memory,
+  debugMemory,
+  adopt,
+
+  backward,
+  grad,
+  noGrad,
+  enableGrad,
+  isGradEnabled,
+  inferenceMode,
+  autocast,
+  autocastState,
+
+  manualSeed,
+  getRngState,
+  setRngState,
+
+  /** Threads that an operator called from this thread may use. Each thread has a team of its own: give a worker cores / workers. */
+  getNumThreads: (): number => native.getNumThreads(),
+  setNumThreads: (threads: number): void => native.setNumThreads(threads),
+  /** Every device at hand: `['cpu']`, `['cpu', 'cuda:0', ...]`. */
+  devices: (): Device[] => native.devices(),
+  isAvailable: (device: Device): boolean =>
+    native.devices().some((name) => name === device || name.replace(/:\d+$/, '') === device),
+  /** Makes this the device that a bare `'cuda'` means, in this thread. */
+  setDevice: (device: Device): void => native.setDevice(device),
+  /** Waits until a device has finished what was asked of it; on the CPU nothing is ever pending. */
+  synchronize: (device: Device = 'cpu'): void => native.synchronize(device),
+  /** The id of a device's current stream; operators called from this thread are queued there. */
+  currentStream: (device: Device): number | bigint => native.currentStream(device),
+  setCurrentStream: (device: Device, stream: number | bigint): void => native.setCurrentStream(device, stream),
+  /** Bytes that the caching allocator of an accelerator holds; null on the CPU. */
+  deviceMemory: (device: Device): { allocated: number; peakAllocated: number; reserved: number } | null =>
+    native.deviceMemory(device),
+  resetPeakMemory: (device: Device): void => native.resetPeakMemory(device),
+  /** Gives an accelerator's cached, unused memory back. */
+  emptyCache: (): void => native.emptyCache(),
+  version: (): EngineVersion => native.version(),
+
+  /** Any operator of the dispatcher by its exact name, with arguments in their schema's order. */
+  call: callByName,
+};
+
+export type Torch = Omit<TorchFunctions, keyof typeof byHand> & typeof byHand;
+
+/** PyTorch's functions; see docs/tensor-api.md. */
+export const torch: Torch = Object.assign(Object.create(null), operators, byHand) as Torch;
