@@ -34,19 +34,17 @@ export interface ErrorDetails {
 /** An error with a code, the place, what was expected and received, and the remedy. */
 export class NudgeError extends Error {
   readonly code: ErrorCode;
-  readonly path: string | undefined;
-  readonly expected: string | undefined;
-  readonly received: string | undefined;
-  readonly remedy: string | undefined;
+  declare readonly path?: string;
+  declare readonly expected?: string;
+  declare readonly received?: string;
+  declare readonly remedy?: string;
 
   constructor(code: ErrorCode, summary: string, details: ErrorDetails = {}) {
     super(renderMessage(summary, details), details.cause === undefined ? undefined : { cause: details.cause });
     this.name = 'NudgeError';
     this.code = code;
-    this.path = details.path;
-    this.expected = details.expected;
-    this.received = details.received;
-    this.remedy = details.remedy;
+    const { cause: _, ...said } = details;
+    Object.assign(this, said);
   }
 
   /** The error as data, for `--json`. */

@@ -183,7 +183,7 @@ export function renderTypes(groups: Map<string, Source[]>): string {
   }
   return `${HEADER}
 import type { DType } from '../dtype.ts';
-import type { FloatScalar, Scalar } from '../operators.ts';
+import type { FloatScalar, Scalar } from '../scalars.ts';
 import type { Generator } from '../random.ts';
 import type { Device, Tensor } from '../tensor.ts';
 

@@ -1,5 +1,6 @@
 /** What is alive, and where it was made. */
 
+import { callerOf } from './caller.ts';
 import { native } from './native.ts';
 import { looseMemory, type OwnedHandle, onTensorMade } from './scope.ts';
 
@@ -16,16 +17,10 @@ export interface MemoryReport {
 
 let places: Map<WeakRef<OwnedHandle>, string> | null = null;
 
-function placeOf(stack: string | undefined): string {
-  const lines = (stack ?? '').split('\n').slice(1);
-  const outside = lines.find((line) => !/[/\\](src|dist[/\\]src)[/\\]tensor[/\\](?!.*\.test\.)/.test(line));
-  return outside?.trim().replace(/^at /, '') ?? 'unknown';
-}
-
 /** Records where each tensor is made from now on. Costs about 10 us a tensor: for finding a leak, not for training. */
 export function debugMemory(enabled: boolean): void {
   places = enabled ? new Map() : null;
-  onTensorMade(enabled ? (made) => places?.set(new WeakRef(made), placeOf(new Error().stack)) : null);
+  onTensorMade(enabled ? (made) => places?.set(new WeakRef(made), callerOf(new Error().stack) ?? 'unknown') : null);
 }
 
 /** How many tensors are alive and how much they hold. */

@@ -7,6 +7,7 @@
 import { createRequire } from 'node:module';
 import { NudgeError } from '../errors.ts';
 import { locateEngine } from '../setup/engine.mjs';
+import { atCaller } from './caller.ts';
 
 /** A tensor in the native table. Never 0. */
 export type Handle = number;
@@ -98,34 +99,12 @@ export interface EngineVersion {
   openmp: boolean;
 }
 
-const SOURCE_FOLDER = new URL('.', import.meta.url).href;
-
-/** The first line of the stack outside this folder: the user's own. */
-function callerOf(stack: string | undefined): string | undefined {
-  for (const line of (stack ?? '').split('\n').slice(1)) {
-    const place = /\(?((?:file:|\/|[A-Za-z]:\\)[^()]+:\d+:\d+)\)?$/.exec(line)?.[1];
-    if (place === undefined) continue;
-    const url = place.startsWith('file:') ? place : `file://${place}`;
-    if (url.startsWith(SOURCE_FOLDER) && !/\.test\.[cm]?[jt]s:/.test(url)) continue;
-    return place;
-  }
-  return undefined;
-}
-
 function nativeError(code: string, message: string): Error {
-  const newline = message.indexOf('\n');
   const limit = Error.stackTraceLimit;
   Error.stackTraceLimit = 30;
-  const error = new NudgeError(code as NudgeError['code'], message, {});
+  const error = new NudgeError(code as NudgeError['code'], message);
   Error.stackTraceLimit = limit;
-  const caller = callerOf(error.stack);
-  if (caller !== undefined) {
-    const head = newline < 0 ? message : message.slice(0, newline);
-    const tail = newline < 0 ? '' : message.slice(newline);
-    error.message = `${head}${tail}\n  called at ${caller}`;
-    if (error.stack !== undefined) error.stack = error.stack.replace(message, () => error.message);
-  }
-  return error;
+  return atCaller(error);
 }
 
 function load(): Native {

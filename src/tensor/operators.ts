@@ -1,9 +1,8 @@
 /**
  * Every ATen operator as a method of Tensor and a function of `torch`.
  *
- * The schemas (`generated/schemas.ts`) say what each overload takes. Which overload a call means is decided here, from the types
- * of its arguments, never by trying one and catching the error. The common shapes of call (no argument; one tensor or number)
- * skip the general way: they are what a training step does thousands of times.
+ * The schemas (`generated/schemas.ts`) say what each overload takes; `overloads.ts` finds the one that a call means. The common
+ * shapes of call (no argument; one tensor or number) skip that: they are what a training step does thousands of times.
  */
 
 import { NudgeError } from '../errors.ts';
@@ -11,206 +10,24 @@ import { type DType, dtypeCode } from './dtype.ts';
 import { SCHEMAS } from './generated/schemas.ts';
 import { beginLists, handles, numbers } from './lists.ts';
 import { native, type OperatorNumber } from './native.ts';
-import { Generator } from './random.ts';
-import { camelCase, type Parameter, parseSchema, type Result, type Schema } from './schema.ts';
-import { describe, Tensor } from './tensor.ts';
+import {
+  choose,
+  closeness,
+  compileOverload,
+  noOverload,
+  type OperatorSet,
+  type Options,
+  type Overload,
+} from './overloads.ts';
+import type { Generator } from './random.ts';
+import { camelCase, type Parameter, type Result } from './schema.ts';
+import { Tensor } from './tensor.ts';
 
 const call = native.call;
-
-/** A number that is to be a floating-point scalar even when it is integral: Python's `2.0`. */
-export class FloatScalar {
-  readonly float: number;
-  constructor(float: number) {
-    this.float = float;
-  }
-}
-
-/** A complex scalar. */
-export class ComplexScalar {
-  readonly re: number;
-  readonly im: number;
-  constructor(re: number, im: number) {
-    this.re = re;
-    this.im = im;
-  }
-}
-
-export type Scalar = number | bigint | boolean | FloatScalar | ComplexScalar;
-
-type Options = Record<string, unknown>;
-
-interface Overload {
-  schema: Schema;
-  parameters: readonly Parameter[];
-  /** How many arguments may be given in their place. */
-  positional: number;
-  byName: ReadonlyMap<string, number>;
-  /** Makes a new tensor from nothing; takes `requiresGrad` besides. */
-  factory: boolean;
-  number: OperatorNumber | undefined;
-}
-
-interface OperatorSet {
-  name: string;
-  overloads: readonly Overload[];
-}
-
-function compileOverload(text: string): Overload {
-  const schema = parseSchema(text);
-  const { parameters } = schema;
-  const firstKeyword = parameters.findIndex((parameter) => parameter.keywordOnly);
-  return {
-    schema,
-    parameters,
-    positional: firstKeyword < 0 ? parameters.length : firstKeyword,
-    byName: new Map(parameters.map((parameter, i) => [parameter.name, i])),
-    factory: parameters.some((parameter) => parameter.name === 'pinMemory'),
-    number: undefined,
-  };
-}
 
 function operatorNumber(overload: Overload): OperatorNumber {
   overload.number ??= native.operator(overload.schema.qualifiedName);
   return overload.number;
-}
-
-// ---- which overload ----
-
-/** How well a value suits a parameter: 0 not at all, 1 by conversion, 2 exactly. */
-function suits(value: unknown, { kind, nullable, single, hasDefault }: Parameter): number {
-  if (value === null || value === undefined) return nullable || hasDefault ? 2 : 0;
-  const type = typeof value;
-  const isNumber = type === 'number' || type === 'bigint';
-  switch (kind) {
-    case 'tensor':
-      return value instanceof Tensor ? 2 : 0;
-    case 'tensors':
-      return Array.isArray(value) && value.every((element) => element instanceof Tensor) ? 2 : 0;
-    case 'optionalTensors':
-      return Array.isArray(value) && value.every((element) => element === null || element instanceof Tensor) ? 2 : 0;
-    case 'int':
-      return type === 'bigint' || Number.isInteger(value) ? 2 : 0;
-    case 'float':
-      return type === 'number' ? 2 : value instanceof FloatScalar ? 2 : 0;
-    case 'scalar':
-      return isNumber || type === 'boolean' || value instanceof FloatScalar || value instanceof ComplexScalar ? 2 : 0;
-    case 'ints':
-      if (isNumber) return single && (type === 'bigint' || Number.isInteger(value)) ? 1 : 0;
-      return isNumberList(value) && every(value, (element) => typeof element === 'bigint' || Number.isInteger(element))
-        ? 2
-        : 0;
-    case 'floats':
-      return isNumberList(value) && every(value, (element) => typeof element === 'number') ? 2 : 0;
-    case 'scalars':
-      return Array.isArray(value) &&
-        value.every((element) => typeof element === 'number' || element instanceof FloatScalar)
-        ? 1
-        : 0;
-    case 'bools':
-      return Array.isArray(value) && value.every((element) => typeof element === 'boolean') ? 2 : 0;
-    case 'bool':
-      return type === 'boolean' ? 2 : 0;
-    case 'strings':
-      return Array.isArray(value) && value.every((element) => typeof element === 'string') ? 2 : 0;
-    case 'generator':
-      return value instanceof Generator ? 2 : 0;
-    case 'unsupported':
-      return 0;
-    default:
-      return type === 'string' ? 2 : 0; // string, dtype, device, layout, memoryFormat
-  }
-}
-
-type NumberList = ArrayLike<number | bigint>;
-
-function isNumberList(value: unknown): value is NumberList {
-  return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
-}
-
-function every(list: NumberList, test: (element: unknown) => boolean): boolean {
-  for (let i = 0; i < list.length; i++) if (!test(list[i])) return false;
-  return true;
-}
-
-/** -1 when the overload cannot take the call; otherwise higher for a closer fit. */
-function fit(overload: Overload, args: readonly unknown[], count: number, options: Options | undefined): number {
-  const { parameters, positional, byName, factory } = overload;
-  if (count > positional) return -1;
-  let score = 0;
-  let named = 0;
-  for (let i = 0; i < parameters.length; i++) {
-    const parameter = parameters[i] as Parameter;
-    const given = i < count;
-    const value = given ? args[i] : options?.[parameter.name];
-    if (!given && options !== undefined && parameter.name in options) named++;
-    if (value === undefined) {
-      if (!parameter.hasDefault) return -1;
-      continue;
-    }
-    const suitability = suits(value, parameter);
-    if (suitability === 0) return -1;
-    score += suitability === 2 ? 100 : 50;
-  }
-  if (options !== undefined && named < Object.keys(options).length) {
-    for (const key of Object.keys(options)) if (!byName.has(key) && !(key === 'requiresGrad' && factory)) return -1;
-    for (const key of Object.keys(options)) if ((byName.get(key) ?? count) < count) return -1;
-  }
-  // Of two that take the call, the one with less left to its defaults was meant: sum(x) over sum(x, dim=None).
-  return score * 100 - parameters.length + 64;
-}
-
-function choose(set: OperatorSet, args: readonly unknown[], count: number, options: Options | undefined): Overload {
-  const { overloads } = set;
-  let best: Overload | undefined;
-  let bestScore = -1;
-  for (const overload of overloads) {
-    const score = fit(overload, args, count, options);
-    if (score > bestScore) {
-      best = overload;
-      bestScore = score;
-    }
-  }
-  if (best !== undefined) return best;
-  throw noOverload(set, args.slice(0, count), options);
-}
-
-function noOverload(
-  { name, overloads }: OperatorSet,
-  args: readonly unknown[],
-  options: Options | undefined,
-): NudgeError {
-  const given = args.map(describeValue);
-  if (options !== undefined) {
-    given.push(
-      `{ ${Object.entries(options)
-        .map(([key, value]) => `${key}: ${describeValue(value)}`)
-        .join(', ')} }`,
-    );
-  }
-  const forms = overloads.filter((overload) => !overload.parameters.some(({ name: key }) => key === 'out'));
-  const error = new NudgeError('OPERATOR_ARGUMENT', `no form of ${name} takes these arguments`, {
-    received: `${name}(${given.join(', ')})`,
-    expected: (forms.length > 0 ? forms : overloads).map(describeOverload).join('\n            '),
-  });
-  Error.captureStackTrace(error, invoke);
-  return error;
-}
-
-function describeOverload({ schema, parameters, positional }: Overload): string {
-  const show = ({ name, kind, nullable, defaultText }: Parameter) =>
-    `${name}: ${kind}${nullable ? ' | null' : ''}${defaultText === undefined ? '' : ` = ${defaultText}`}`;
-  const parts = parameters.slice(0, positional).map(show);
-  if (positional < parameters.length) parts.push(`{ ${parameters.slice(positional).map(show).join(', ')} }`);
-  return `${camelCase(schema.baseName)}(${parts.join(', ')})`;
-}
-
-function describeValue(value: unknown): string {
-  if (value instanceof Tensor) return value.isDisposed ? 'a freed Tensor' : describe(value);
-  if (Array.isArray(value)) {
-    return `[${value.slice(0, 6).map(describeValue).join(', ')}${value.length > 6 ? ', ...' : ''}]`;
-  }
-  if (typeof value === 'string') return JSON.stringify(value);
-  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'object') : String(value);
 }
 
 // ---- arguments and results ----
@@ -297,7 +114,7 @@ function invoke(set: OperatorSet, args: readonly unknown[]): unknown {
 
 function only(set: OperatorSet, args: readonly unknown[], count: number): Overload {
   const overload = set.overloads[0] as Overload;
-  return fit(overload, args, count, undefined) < 0 ? choose(set, args, count, undefined) : overload;
+  return closeness(overload, args, count, undefined) < 0 ? choose(set, args, count, undefined) : overload;
 }
 
 function run(overload: Overload, args: readonly unknown[], count: number, options: Options | undefined): unknown {
@@ -434,11 +251,11 @@ export function callByName(qualifiedName: string, ...args: unknown[]): unknown {
     overload = compileOverload(text as string);
     named.set(qualifiedName, overload);
   }
-  if (fit(overload, args, args.length, undefined) < 0 && args.length > overload.positional) {
+  if (closeness(overload, args, args.length, undefined) < 0 && args.length > overload.positional) {
     // Keyword-only arguments have a place too here.
     overload = { ...overload, positional: overload.parameters.length };
   }
-  if (fit(overload, args, args.length, undefined) < 0) {
+  if (closeness(overload, args, args.length, undefined) < 0) {
     throw noOverload({ name: qualifiedName, overloads: [overload] }, args, undefined);
   }
   return run(overload, args, args.length, undefined);

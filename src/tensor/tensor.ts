@@ -10,7 +10,7 @@ import { NudgeError } from '../errors.ts';
 import { type DType, dtypeBytes, dtypeCode, dtypeName, isDType, type TypedArray, typedArrayOver } from './dtype.ts';
 import type { TensorMethods } from './generated/types.ts';
 import { type Index, read, write } from './indexing.ts';
-import { type Handle, native } from './native.ts';
+import { native } from './native.ts';
 import { format, type Nested, nest } from './print.ts';
 import { disown, keep, OwnedHandle } from './scope.ts';
 
@@ -27,10 +27,10 @@ export interface BackwardOptions {
 /** A size that must hold: a number, null (any), or a letter (the same size wherever the letter stands). */
 export type ExpectedSize = number | null | string;
 
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: the operators' declarations are generated; operators.ts installs them all
+// The operators' declarations are generated; operators.ts installs them on the prototype.
 export interface Tensor extends TensorMethods {}
 
-// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: see above
+// biome-ignore lint/suspicious/noUnsafeDeclarationMerging: see the interface above
 export class Tensor extends OwnedHandle implements Disposable {
   /** @internal Cleared by in-place operators, which may change either. */
   knownShape: readonly number[] | null = null;

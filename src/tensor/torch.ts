@@ -7,8 +7,9 @@ import { slice } from './indexing.ts';
 import { debugMemory, memory } from './memory.ts';
 import { autocast, autocastState, enableGrad, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
 import { type EngineVersion, native } from './native.ts';
-import { ComplexScalar, callByName, FloatScalar, installOperators } from './operators.ts';
+import { callByName, installOperators } from './operators.ts';
 import { Generator, getRngState, manualSeed, setRngState } from './random.ts';
+import { ComplexScalar, FloatScalar } from './scalars.ts';
 import { scope, scopeAsync } from './scope.ts';
 import { type BackwardOptions, type Device, Tensor } from './tensor.ts';
 

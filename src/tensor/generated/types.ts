@@ -1,7 +1,7 @@
 // Made by `npm run generate` from the operators of libtorch 2.13.0. Do not edit.
 
 import type { DType } from '../dtype.ts';
-import type { FloatScalar, Scalar } from '../operators.ts';
+import type { FloatScalar, Scalar } from '../scalars.ts';
 import type { Generator } from '../random.ts';
 import type { Device, Tensor } from '../tensor.ts';
 
