@@ -102,14 +102,20 @@ function forgetShape(value: unknown): unknown {
 
 /** The general way: any overload, positional and named arguments. */
 function invoke(set: OperatorSet, args: readonly unknown[]): unknown {
-  let count = args.length;
+  let count = withoutUndefined(args, args.length);
   const last = args[count - 1];
   const options = isOptions(last) ? last : undefined;
-  if (options !== undefined) count--;
-  while (count > 0 && args[count - 1] === undefined) count--;
+  if (options !== undefined) count = withoutUndefined(args, count - 1);
   const overload =
     set.overloads.length === 1 && options === undefined ? only(set, args, count) : choose(set, args, count, options);
   return run(overload, args, count, options);
+}
+
+/** How many arguments are left when the trailing undefined ones are not counted: leaving out and passing undefined are the same. */
+function withoutUndefined(args: readonly unknown[], count: number): number {
+  let left = count;
+  while (left > 0 && args[left - 1] === undefined) left--;
+  return left;
 }
 
 function only(set: OperatorSet, args: readonly unknown[], count: number): Overload {
