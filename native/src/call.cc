@@ -20,6 +20,12 @@ using torch::jit::Stack;
   fail("OPERATOR_ARGUMENT", "argument '" + argument.name + "': expected " + describe_kind(argument) + ", got " + received);
 }
 
+// JavaScript cannot tell 2 from 2.0: an integral number is an integer scalar, except -0, which no integer holds.
+c10::Scalar number_scalar(double number) {
+  const bool integral = is_safe_integer(number) && !(number == 0 && std::signbit(number));
+  return integral ? c10::Scalar(static_cast<int64_t>(number)) : c10::Scalar(number);
+}
+
 // A list as JavaScript passed it: a stretch of the scratch buffer, or (long lists) an array.
 struct List {
   const double* scratch = nullptr;
@@ -35,7 +41,7 @@ class Converter {
     // Tensors first, and without asking for the type: most arguments are tensors, and each question costs.
     if (argument.kind == Kind::Tensor) {
       double handle;
-      if (napi_get_value_double(env_, value, &handle) == napi_ok) return TensorTable::instance().get_locked(handle);
+      if (napi_get_value_double(env_, value, &handle) == napi_ok) return environment_.table.get(handle);
     }
     const napi_valuetype type = type_of(env_, value);
     if (is_nullish(type)) return absent(type, argument);
@@ -92,11 +98,7 @@ class Converter {
   // An integral number is an integer scalar; torch.float(2) arrives as { float: 2 }, torch.complexNumber as { re, im }.
   c10::Scalar scalar(napi_value value, napi_valuetype type, const Argument& argument) {
     switch (type) {
-      case napi_number: {
-        const double number = get_double(env_, value);
-        const bool integral = is_safe_integer(number) && !(number == 0 && std::signbit(number));
-        return integral ? c10::Scalar(static_cast<int64_t>(number)) : c10::Scalar(number);
-      }
+      case napi_number: return number_scalar(get_double(env_, value));
       case napi_boolean: return c10::Scalar(get_bool(env_, value));
       case napi_bigint: return c10::Scalar(get_int64(env_, value, argument.name.c_str()));
       case napi_object: {
@@ -212,7 +214,7 @@ class Converter {
     for (size_t i = 0; i < source.length; ++i) {
       const double handle = number_at(source, i, argument);
       if (handle == 0) wrong_type(argument, "null at index " + std::to_string(i));
-      result.push_back(TensorTable::instance().get_locked(handle));
+      result.push_back(environment_.table.get(handle));
     }
     return result;
   }
@@ -225,7 +227,7 @@ class Converter {
       if (handle == 0) {
         result.push_back(std::nullopt);
       } else {
-        result.push_back(TensorTable::instance().get_locked(handle));
+        result.push_back(environment_.table.get(handle));
       }
     }
     return result;
@@ -260,7 +262,7 @@ napi_value to_js(napi_env env, const Environment& environment, c10::IValue value
   if (value.isTensor()) {
     at::Tensor tensor = std::move(value).toTensor();
     if (!tensor.defined()) return make_null(env);
-    return make_double(env, TensorTable::instance().put(std::move(tensor), environment.owner));
+    return make_double(env, environment.table.put(std::move(tensor), environment.owner));
   }
   if (value.isNone()) return make_null(env);
   if (value.isBool()) return make_bool(env, value.toBool());
@@ -329,22 +331,42 @@ void fill_stack(napi_env env, Environment& environment, const Operator& op, napi
   if (given > expected) {
     fail("OPERATOR_ARGUMENT", "takes " + std::to_string(expected) + " arguments, got " + std::to_string(given));
   }
-  std::lock_guard<std::mutex> lock(TensorTable::instance().mutex());
   for (size_t i = 0; i < expected; ++i) {
     stack.push_back(i < given ? converter.convert(values[i], op.arguments[i]) : converter.missing(op.arguments[i]));
   }
 }
 
-// The reason when a boxed call fails: the stack has been consumed, so the arguments are converted a second time.
-[[noreturn]] void report_failure(napi_env env, Environment& environment, const Operator& op, napi_value* values, size_t given,
-                                 const std::string& reason) {
+// Empties the environment's stack however a call ends: what stays on it would stay alive.
+struct StackCleaner {
+  Stack& stack;
+  ~StackCleaner() { stack.clear(); }
+};
+
+// The reason when a boxed call fails. The call consumed its arguments, so they are put together a second time to be shown.
+template <typename Fill>
+[[noreturn]] void report_failure(const Operator& op, Fill fill, const std::string& reason) {
   Stack arguments;
   try {
-    fill_stack(env, environment, op, values, given, arguments);
+    fill(arguments);
   } catch (const JsError&) {
     arguments.clear();
   }
   fail("OPERATOR_FAILED", describe_failure(op, arguments, reason));
+}
+
+// Runs the operator on what `fill` puts on the stack, and leaves the results there.
+template <typename Fill>
+void run(const Operator& op, Stack& stack, Fill fill) {
+  try {
+    fill(stack);
+    op.handle.callBoxed(stack);
+  } catch (const JsError& error) {
+    fail(error.code, op.name + ": " + error.message);
+  } catch (const c10::Error& error) {
+    report_failure(op, fill, error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    report_failure(op, fill, error.what());
+  }
 }
 
 // call(operator, ...arguments)
@@ -360,31 +382,35 @@ napi_value call(napi_env env, napi_callback_info info) {
   auto& environment = *static_cast<Environment*>(data);
   if (count == 0 || count > kMaxArguments) fail("BAD_ARGUMENT", "call: expected an operator and at most 63 arguments");
   const Operator& op = environment.operator_at(static_cast<size_t>(get_double(env, values[0])));
+  StackCleaner cleaner{environment.stack};
+  run(op, environment.stack, [&](Stack& stack) { fill_stack(env, environment, op, values + 1, count - 1, stack); });
+  return results_to_js(env, environment, op, environment.stack);
+}
 
-  static thread_local Stack stack;
-  stack.clear();
-  try {
-    fill_stack(env, environment, op, values + 1, count - 1, stack);
-    environment.scratch[0] = 1;
-    op.handle.callBoxed(stack);
-    napi_value result = results_to_js(env, environment, op, stack);
-    stack.clear();
-    return result;
-  } catch (const JsError& error) {
-    stack.clear();
-    environment.scratch[0] = 1;
-    fail(error.code, op.name + ": " + error.message);
-  } catch (const c10::Error& error) {
-    stack.clear();
-    report_failure(env, environment, op, values + 1, count - 1, error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    stack.clear();
-    report_failure(env, environment, op, values + 1, count - 1, error.what());
-  } catch (const NapiFailure&) {
-    stack.clear();
-    environment.scratch[0] = 1;
-    throw;
+// The shapes of call that a training step makes by the thousand. Their operator and arguments come in the frame
+// [operator, self, other] and the result goes back there, so that no value has to be taken apart or made: a fifth of
+// the way through JavaScript. src/tensor/operators.ts calls them only where the schema has just this form.
+enum class FrameShape { Unary, Tensor, Scalar };
+
+template <FrameShape kShape>
+napi_value call_frame(napi_env env, napi_callback_info info) {
+  void* data = nullptr;
+  check(napi_get_cb_info(env, info, nullptr, nullptr, nullptr, &data));
+  auto& environment = *static_cast<Environment*>(data);
+  double* frame = environment.frame;
+  const Operator& op = environment.operator_at(static_cast<size_t>(frame[0]));
+  StackCleaner cleaner{environment.stack};
+  run(op, environment.stack, [&](Stack& stack) {
+    TensorTable& table = environment.table;
+    stack.emplace_back(table.get(frame[1]));
+    if constexpr (kShape == FrameShape::Tensor) stack.emplace_back(table.get(frame[2]));
+    if constexpr (kShape == FrameShape::Scalar) stack.emplace_back(number_scalar(frame[2]));
+    for (size_t i = stack.size(); i < op.arguments.size(); ++i) stack.push_back(op.arguments[i].default_value);
+  });
+  if (!op.returns_written_argument[0]) {
+    frame[0] = environment.table.put(std::move(environment.stack.back()).toTensor(), environment.owner);
   }
+  return nullptr;
 }
 
 // timeCall(times, operator, ...arguments) -> nanoseconds a call: the same boxed call in a C++ loop, with conversion and result
@@ -399,7 +425,6 @@ napi_value time_call(napi_env env, napi_callback_info info) {
   const Operator& op = environment.operator_at(static_cast<size_t>(get_double(env, values[1])));
   Stack arguments;
   fill_stack(env, environment, op, values + 2, count - 2, arguments);
-  environment.scratch[0] = 1;
   Stack stack;
   const auto start = std::chrono::steady_clock::now();
   for (int64_t i = 0; i < times; ++i) {
@@ -413,10 +438,18 @@ napi_value time_call(napi_env env, napi_callback_info info) {
 
 }  // namespace
 
-void define_call(napi_env env, napi_value exports) {
+template <napi_value (*Callback)(napi_env, napi_callback_info)>
+void define_with_environment(napi_env env, napi_value exports, const char* name) {
   napi_value function;
-  check(napi_create_function(env, "call", NAPI_AUTO_LENGTH, guarded<call>, &Environment::of(env), &function));
-  set_property(env, exports, "call", function);
+  check(napi_create_function(env, name, NAPI_AUTO_LENGTH, guarded<Callback>, &Environment::of(env), &function));
+  set_property(env, exports, name, function);
+}
+
+void define_call(napi_env env, napi_value exports) {
+  define_with_environment<call>(env, exports, "call");
+  define_with_environment<call_frame<FrameShape::Unary>>(env, exports, "callUnary");
+  define_with_environment<call_frame<FrameShape::Tensor>>(env, exports, "callWithTensor");
+  define_with_environment<call_frame<FrameShape::Scalar>>(env, exports, "callWithNumber");
   define<time_call>(env, exports, "timeCall");
 }
 

@@ -30,6 +30,14 @@ napi_value resolve_operator(napi_env env, napi_callback_info info) {
   return make_double(env, static_cast<double>(environment.operators.size() - 1));
 }
 
+// schema(name) -> the schema of one operator
+napi_value schema(napi_env env, napi_callback_info info) {
+  Arguments<1> args(env, info);
+  std::ostringstream text;
+  text << find_operator(get_string(env, args[0])).handle.schema();
+  return make_string(env, text.str());
+}
+
 napi_value schemas(napi_env env, napi_callback_info info) {
   const std::vector<std::string> texts = all_schemas();
   napi_value array = make_array(env, texts.size());
@@ -37,16 +45,16 @@ napi_value schemas(napi_env env, napi_callback_info info) {
   return array;
 }
 
-void create_scratch(napi_env env, napi_value exports, Environment& environment) {
+// A Float64Array that both sides see, under this name in the exports.
+double* share_numbers(napi_env env, napi_value exports, const char* name, size_t length, napi_ref* reference) {
   void* memory = nullptr;
   napi_value buffer;
   napi_value array;
-  check(napi_create_arraybuffer(env, kScratchSize * sizeof(double), &memory, &buffer));
-  check(napi_create_typedarray(env, napi_float64_array, kScratchSize, buffer, 0, &array));
-  check(napi_create_reference(env, array, 1, &environment.scratch_reference));
-  environment.scratch = static_cast<double*>(memory);
-  environment.scratch[0] = 1;
-  set_property(env, exports, "scratch", array);
+  check(napi_create_arraybuffer(env, length * sizeof(double), &memory, &buffer));
+  check(napi_create_typedarray(env, napi_float64_array, length, buffer, 0, &array));
+  check(napi_create_reference(env, array, 1, reference));
+  set_property(env, exports, name, array);
+  return static_cast<double*>(memory);
 }
 
 // Throws the NudgeError that src/tensor builds; a plain Error until it has given us its factory.
@@ -70,7 +78,7 @@ void throw_error(napi_env env, const std::string& code, const std::string& messa
 
 }  // namespace
 
-Environment::Environment(napi_env env) : owner(TensorTable::instance().new_owner()) {
+Environment::Environment(napi_env env) : owner(table.new_owner()) {
   check(napi_add_env_cleanup_hook(env, destroy_environment, this));
 }
 
@@ -91,9 +99,12 @@ const Operator& Environment::operator_at(size_t index) const {
 void define_environment(napi_env env, napi_value exports) {
   auto* environment = new Environment(env);
   check(napi_set_instance_data(env, environment, nullptr, nullptr));
-  create_scratch(env, exports, *environment);
+  environment->scratch = share_numbers(env, exports, "scratch", kScratchSize, &environment->scratch_reference);
+  environment->scratch[0] = 1;
+  environment->frame = share_numbers(env, exports, "frame", kFrameSize, &environment->frame_reference);
   define<set_error_factory>(env, exports, "setErrorFactory");
   define<resolve_operator>(env, exports, "operator");
+  define<schema>(env, exports, "schema");
   define<schemas>(env, exports, "schemas");
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <ATen/core/Generator.h>
+#include <ATen/core/stack.h>
 #include <c10/core/InferenceMode.h>
 
 #include <memory>
@@ -17,6 +18,7 @@ namespace nudge {
 // JavaScript writes lists of integers, floats and handles here instead of building arrays that cost 30 ns an element to read.
 // Element 0 is the next free index; a list is passed as the number start * kScratchSize + length.
 constexpr size_t kScratchSize = 8192;
+constexpr size_t kFrameSize = 4;
 
 struct AutocastState {
   at::DeviceType device;
@@ -34,10 +36,16 @@ struct Environment {
 
   const Operator& operator_at(size_t index) const;
 
+  TensorTable& table = TensorTable::instance();
   OwnerId owner;
   double* scratch = nullptr;
   napi_ref scratch_reference = nullptr;
   napi_ref error_factory = nullptr;
+  // The frame: how the most frequent calls pass their operator and arguments, and get their result. See call.cc.
+  double* frame = nullptr;
+  napi_ref frame_reference = nullptr;
+  // The arguments and results of the call in progress. Operators do not call back into JavaScript, so one is enough.
+  torch::jit::Stack stack;
   std::vector<const Operator*> operators;
   std::unordered_map<uint32_t, at::Generator> generators;
   uint32_t next_generator = 1;

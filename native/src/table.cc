@@ -20,7 +20,7 @@ TensorTable& TensorTable::instance() {
 }
 
 OwnerId TensorTable::new_owner() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SpinLock> lock(lock_);
   return next_owner_++;
 }
 
@@ -35,17 +35,23 @@ TensorTable::Slot* TensorTable::find(Handle handle) {
   return &slot;
 }
 
-const at::Tensor& TensorTable::get_locked(Handle handle) {
+at::Tensor TensorTable::get(Handle handle) {
+  std::lock_guard<SpinLock> lock(lock_);
+  return slot_of(handle).tensor;
+}
+
+TensorTable::Slot& TensorTable::slot_of(Handle handle) {
   Slot* slot = find(handle);
   if (slot == nullptr) [[unlikely]] {
     fail("STALE_TENSOR",
-         "this tensor was freed already: by dispose(), or at the end of the scope in which it was made. "
+         "this tensor was freed already: by dispose(), at the end of the scope in which it was made, or by release(). "
          "Return it from the scope, or keep() it");
   }
-  return slot->tensor;
+  return *slot;
 }
 
-Handle TensorTable::put_locked(at::Tensor tensor, OwnerId owner) {
+Handle TensorTable::put(at::Tensor tensor, OwnerId owner) {
+  std::lock_guard<SpinLock> lock(lock_);
   uint32_t index = first_free_;
   if (index == UINT32_MAX) {
     if (slots_.size() > kSlotMask) {
@@ -62,16 +68,6 @@ Handle TensorTable::put_locked(at::Tensor tensor, OwnerId owner) {
   slot.live = true;
   ++live_;
   return static_cast<double>((static_cast<uint64_t>(slot.generation) << kSlotBits) | index);
-}
-
-at::Tensor TensorTable::get(Handle handle) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return get_locked(handle);
-}
-
-Handle TensorTable::put(at::Tensor tensor, OwnerId owner) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  return put_locked(std::move(tensor), owner);
 }
 
 at::Tensor TensorTable::take(Slot& slot, uint32_t index) {
@@ -92,7 +88,7 @@ void TensorTable::release(const double* handles, size_t count) {
   // The tensors die outside the lock: freeing can take long, and can free a whole graph.
   static thread_local std::vector<at::Tensor> doomed;
   {
-    std::lock_guard<std::mutex> lock(mutex_);
+    std::lock_guard<SpinLock> lock(lock_);
     for (size_t i = 0; i < count; ++i) {
       Slot* slot = find(handles[i]);
       if (slot == nullptr) continue;
@@ -104,7 +100,7 @@ void TensorTable::release(const double* handles, size_t count) {
 
 void TensorTable::release_owner(OwnerId owner) {
   std::vector<at::Tensor> doomed;  // declared before the lock, so destroyed after it
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SpinLock> lock(lock_);
   for (uint32_t index = 0; index < slots_.size(); ++index) {
     Slot& slot = slots_[index];
     if (slot.live && slot.owner == owner) doomed.push_back(take(slot, index));
@@ -112,18 +108,17 @@ void TensorTable::release_owner(OwnerId owner) {
 }
 
 void TensorTable::transfer(Handle handle, OwnerId owner) {
-  std::lock_guard<std::mutex> lock(mutex_);
-  get_locked(handle);
-  find(handle)->owner = owner;
+  std::lock_guard<SpinLock> lock(lock_);
+  slot_of(handle).owner = owner;
 }
 
 bool TensorTable::is_live(Handle handle) {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SpinLock> lock(lock_);
   return find(handle) != nullptr;
 }
 
 TableStatistics TensorTable::statistics() {
-  std::lock_guard<std::mutex> lock(mutex_);
+  std::lock_guard<SpinLock> lock(lock_);
   TableStatistics result;
   result.tensors = live_;
   std::unordered_set<const void*> seen;
