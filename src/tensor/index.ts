@@ -3,6 +3,7 @@
 export type { TensorData, TensorOptions } from './create.ts';
 export type { DType, TypedArray } from './dtype.ts';
 export { DTYPES, dtypeBytes, isDType } from './dtype.ts';
+export type { Complex } from './elements.ts';
 export type { Index, Slice } from './indexing.ts';
 export { slice } from './indexing.ts';
 export type { MemoryReport } from './memory.ts';

@@ -1,6 +1,8 @@
 /** Python's `x[...]` in JavaScript: `x.at(0, slice(1, 3), null)` and `x.put(value, ...)`. */
 
+import { inspect } from 'node:util';
 import { NudgeError } from '../errors.ts';
+import type { Scalar } from './scalars.ts';
 import { OwnedHandle } from './scope.ts';
 import type { Tensor } from './tensor.ts';
 
@@ -35,10 +37,18 @@ function isTensor(value: unknown): value is Tensor {
   return value instanceof OwnedHandle;
 }
 
+function isMask({ dtype }: Tensor): boolean {
+  return dtype === 'bool' || dtype === 'uint8';
+}
+
+function isInteger({ dtype }: Tensor): boolean {
+  return /^u?int/.test(dtype) && dtype !== 'uint8';
+}
+
 /** How many dimensions of the tensor an entry uses up. */
 function consumed(entry: Index): number {
   if (entry === null || entry === '...') return 0;
-  if (isTensor(entry) && (entry.dtype === 'bool' || entry.dtype === 'uint8')) return entry.ndim;
+  if (isTensor(entry) && isMask(entry)) return entry.ndim;
   return 1;
 }
 
@@ -75,39 +85,71 @@ function locate(x: Tensor, index: readonly Index[]): Position {
       dim++;
     } else if (typeof entry === 'number') {
       step(view.select(dim, entry));
+    } else if (isTensor(entry) && entry.ndim === 0 && isInteger(entry)) {
+      step(view.select(dim, entry.item()));
+    } else if (isTensor(entry) && entry.ndim === 0 && isMask(entry)) {
+      // One truth value is a mask over a new dimension of size 1.
+      step(view.unsqueeze(dim));
+      gather.push(entry.unsqueeze(0));
+      dim++;
     } else if (isTensor(entry)) {
       gather.push(entry);
       dim += consumed(entry);
-    } else {
-      const { start, end, step: stride } = entry as Slice;
+    } else if (entry instanceof Slice) {
+      const { start, end, step: stride } = entry;
       if (start !== null || end !== null || stride !== 1) step(view.slice(dim, start, end, stride));
       gather.push(null);
       dim++;
+    } else {
+      throw new NudgeError('BAD_ARGUMENT', 'this is no index', {
+        expected: "an integer, slice(start, end, step), null, '...' or a tensor",
+        received: inspect(entry),
+        remedy: "For a list of indices, write torch.tensor([0, 2], { dtype: 'int64' }).",
+      });
     }
   }
   return { view, gather: gather.some((entry) => entry !== null) ? gather : [] };
 }
 
+/** Frees what `locate` made. */
+function free({ view, gather }: Position, x: Tensor, index: readonly Index[]): void {
+  if (view !== x) view.dispose();
+  for (const entry of gather) if (entry !== null && !index.includes(entry)) entry.dispose();
+}
+
 /** `x[index]` */
 export function read(x: Tensor, index: readonly Index[]): Tensor {
-  const { view, gather } = locate(x, index);
+  const position = locate(x, index);
+  const { view, gather } = position;
   if (gather.length === 0) return view === x ? x.alias() : view;
-  const result = view.index(gather);
-  if (view !== x) view.dispose();
-  return result;
+  try {
+    return view.index(gather);
+  } finally {
+    free(position, x, index);
+  }
+}
+
+/** Leading ones of a value say nothing, and PyTorch drops them: `x[0] = torch.ones(1, 5)` writes a row. */
+function withoutLeadingOnes(value: Tensor): Tensor {
+  if (value.shape[0] !== 1) return value;
+  const first = value.shape.findIndex((size) => size !== 1);
+  return value.reshape(first < 0 ? [] : value.shape.slice(first));
 }
 
 /** `x[index] = value` */
-export function write(x: Tensor, value: Tensor | number | boolean, index: readonly Index[]): void {
-  const { view, gather } = locate(x, index);
-  if (gather.length > 0) {
-    const values = isTensor(value) ? value : view.newFull([], value);
-    view.indexPut_(gather, values);
+export function write(x: Tensor, value: Tensor | Scalar, index: readonly Index[]): void {
+  const position = locate(x, index);
+  const { view, gather } = position;
+  try {
+    if (!isTensor(value) && gather.length === 0) {
+      view.fill_(value);
+      return;
+    }
+    const values = isTensor(value) ? withoutLeadingOnes(value) : view.newFull([], value);
+    if (gather.length > 0) view.indexPut_(gather, values);
+    else view.copy_(values);
     if (values !== value) values.dispose();
-  } else if (isTensor(value)) {
-    view.copy_(value);
-  } else {
-    view.fill_(value);
+  } finally {
+    free(position, x, index);
   }
-  if (view !== x) view.dispose();
 }

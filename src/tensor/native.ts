@@ -21,7 +21,13 @@ export interface Native {
   setErrorFactory(factory: (code: string, message: string) => Error): void;
   operator(name: string): OperatorNumber;
   schemas(): string[];
+  schema(name: string): string;
   call(operator: OperatorNumber, ...args: unknown[]): unknown;
+  /** [operator, self, other] of the three calls below; the first is replaced by the result's handle. */
+  readonly frame: Float64Array;
+  callUnary(): void;
+  callWithTensor(): void;
+  callWithNumber(): void;
   timeCall(times: number, operator: OperatorNumber, ...args: unknown[]): number;
 
   release(handle: Handle): void;

@@ -15,8 +15,6 @@ import { native } from './native.ts';
 import { scope } from './scope.ts';
 import type { Tensor } from './tensor.ts';
 
-export type { Complex } from './elements.ts';
-
 /** Arrays nested as deep as the tensor has dimensions; the bare element where it has none. */
 export type Nested = Element | Nested[];
 

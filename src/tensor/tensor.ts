@@ -12,6 +12,7 @@ import type { TensorMethods } from './generated/types.ts';
 import { type Index, read, write } from './indexing.ts';
 import { native } from './native.ts';
 import { format, type Nested, nest } from './print.ts';
+import type { Scalar } from './scalars.ts';
 import { disown, keep, OwnedHandle } from './scope.ts';
 
 /** `'cpu'`, `'cuda'`, `'cuda:1'`, `'mps'`. */
@@ -218,7 +219,7 @@ export class Tensor extends OwnedHandle implements Disposable {
   }
 
   /** `x.put(value, 0, slice(1, 3))` is Python's `x[0, 1:3] = value`. Returns x. */
-  put(value: Tensor | number | boolean, ...index: Index[]): this {
+  put(value: Tensor | Scalar, ...index: Index[]): this {
     write(this, value, index);
     return this;
   }
