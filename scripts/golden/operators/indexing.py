@@ -1,0 +1,135 @@
+"""Reading and writing at indices, and the operators that work in place."""
+
+import torch
+
+from inputs import bools, f32, f64, ids, ints, unit
+
+from .dsl import case
+
+
+def reading() -> None:
+    x = f32(4, 5)
+    case("index_select", x, 0, ids(3, 0, 0))
+    case("index_select", x, -1, ids(1, 4).int())
+    case("gather", x, 1, ints(0, 5, 4, 2))
+    case("gather", x, 0, ints(0, 4, 2, 5))
+    case("take", x, ids(0, 19, -1))
+    case("take_along_dim", x, ints(0, 5, 4, 1), 1)
+    case("masked_select", x, bools(4, 5))
+    case("nonzero", ints(0, 2, 3, 4))
+    case("nonzero_numpy", ints(0, 2, 3, 4))
+    case("argwhere", ints(0, 2, 5))
+    case("index.Tensor", x, [ids(2, 0)])
+    case("index.Tensor", x, [None, ids(4, 1, 1)])
+    case("index.Tensor", x, [ids(0, 3), ids(1, 2)])
+    case("index.Tensor", x, [ids(0, 3).view(2, 1), ids(1, 2)])
+    case("index.Tensor", x, [torch.tensor([True, False, True, False])])
+    case("index.Tensor", f32(2, 3, 4), [ids(1, 0), None, ids(3, 3)])
+    case("embedding", f32(6, 3), ints(0, 6, 2, 4))
+    case("embedding", f32(6, 3), ids(0, 5), padding_idx=0)
+    case("embedding_bag", f32(6, 3), ids(0, 5, 2, 2), ids(0, 2), mode=1)
+
+
+def writing() -> None:
+    x = f32(3, 5)
+    index = ids(4, 0, 2).view(3, 1)
+    case("scatter.src", x, 1, index, f32(3, 1))
+    case("scatter.value", x, 1, index, 9)
+    case("scatter.value", x, 1, index, 0.25)
+    case("scatter.reduce", x, 1, index, f32(3, 1), reduce="add")
+    case("scatter.value_reduce", x, 1, index, 2, reduce="multiply")
+    case("scatter_add", x, 1, ids(1, 1, 1, 0, 4, 4).view(3, 2), f32(3, 2))
+    for reduce in ("sum", "prod", "mean", "amax", "amin"):
+        case("scatter_reduce.two", x, 0, ints(0, 3, 3, 5), f32(3, 5), reduce, include_self=reduce != "mean")
+    case("index_add", x, 0, ids(0, 2, 2), f32(3, 5))
+    case("index_add", x, 1, ids(1, 1), f32(3, 2), alpha=2)
+    case("index_copy", x, 0, ids(2, 0), f32(2, 5))
+    case("index_fill.int_Scalar", x, 1, ids(0, 3), -1)
+    case("index_fill.int_Tensor", x, 0, ids(1), torch.tensor(2.5))
+    case("index_reduce", x, 0, ids(0, 0, 1), f32(3, 5), "amax")
+    case("index_put", x, [ids(0, 2), ids(1, 1)], f32(2))
+    case("index_put", x, [ids(0, 0), ids(1, 1)], f32(2), accumulate=True)
+    case("index_put", x, [None, ids(3)], torch.tensor(0.5))
+    case("index_put", x, [x > 0], torch.tensor(0.0))
+    case("masked_fill.Scalar", x, bools(3, 5), 0)
+    case("masked_fill.Scalar", x, bools(5), float("-inf"))
+    case("masked_fill.Scalar", x, bools(3, 1), -1.5)
+    case("masked_fill.Tensor", x, bools(3, 5), torch.tensor(3.5))
+    case("masked_scatter", x, bools(3, 5), f32(15))
+    case("put", x, ids(0, 7), f32(2), accumulate=True)
+    case("select_scatter", x, f32(5), 0, 1)
+    case("slice_scatter", x, f32(3, 2), 1, 1, 3)
+    case("diagonal_scatter", f32(3, 3), f32(3))
+    case("fill.Scalar", x, 4)
+    case("fill.Tensor", x, torch.tensor(0.5))
+
+
+def arithmetic_in_place() -> None:
+    x, y = f32(3, 4), f32(3, 4)
+    case("add_.Tensor", x.clone(), y, alpha=3)
+    case("add_.Scalar", x.clone(), 1)
+    case("add_.Tensor", f32(4, 3).t(), y)
+    case("sub_.Tensor", x.clone(), y)
+    case("sub_.Scalar", x.clone(), 0.5, alpha=2)
+    case("mul_.Tensor", x.clone(), f32(4))
+    case("mul_.Scalar", x.clone(), 0.9)
+    case("mul_.Scalar", ints(0, 9, 4), 3)
+    case("div_.Tensor", x.clone(), unit(3, 4))
+    case("div_.Scalar", x.clone(), 2)
+    case("div_.Tensor_mode", x.clone(), unit(3, 4), rounding_mode="trunc")
+    case("pow_.Scalar", x.clone(), 2)
+    case("addcmul_", x.clone(), y, y, value=-1)
+    case("addcdiv_", x.clone(), y, unit(3, 4), value=0.5)
+    case("lerp_.Scalar", x.clone(), y, 0.1)
+    case("lerp_.Tensor", x.clone(), y, unit(3, 4))
+    case("addmm_", x.clone(), f32(3, 2), f32(2, 4), beta=0.5, alpha=2)
+    for name in ("exp_", "neg_", "sigmoid_", "tanh_", "relu_", "abs_", "square_", "floor_", "zero_", "sin_", "erf_", "trunc_", "silu_"):
+        case(name, f32(2, 3))
+    for name in ("sqrt_", "rsqrt_", "log_", "reciprocal_"):
+        case(name, unit(2, 3))
+    case("clamp_", x.clone(), -0.3, 0.3)
+    case("clamp_.Tensor", x.clone(), y, None)
+    case("clamp_min_", x.clone(), 0)
+    case("clamp_max_", x.clone(), 0.1)
+    case("eq_.Scalar", ints(0, 3, 5), 1)
+    case("logical_not_", bools(4))
+    case("bitwise_and_.Scalar", ints(0, 64, 5), 12)
+    case("bitwise_or_.Tensor", bools(5), bools(5))
+    case("remainder_.Scalar", ints(-9, 9, 5), 4)
+    case("cumsum_", x.clone(), 1)
+
+
+def writing_in_place() -> None:
+    x = f32(3, 5)
+    case("copy_", torch.zeros(3, 5), x)
+    case("copy_", torch.zeros(3, 5, dtype=torch.bfloat16), f64(5))
+    case("copy_", torch.zeros(5, 3).t(), x)
+    case("fill_.Scalar", x.clone(), 2)
+    case("fill_.Scalar", ints(0, 5, 3), 2.0)
+    case("fill_.Tensor", x.clone(), torch.tensor(-0.5))
+    case("masked_fill_.Scalar", x.clone(), bools(3, 5), 7)
+    case("masked_fill_.Tensor", x.clone(), bools(5), torch.tensor(0.25))
+    case("masked_scatter_", x.clone(), bools(3, 5), f32(15))
+    case("index_copy_", x.clone(), 1, ids(4, 1), f32(3, 2))
+    case("index_add_", x.clone(), 0, ids(1, 1), f32(2, 5))
+    case("index_fill_.int_Scalar", x.clone(), 0, ids(0, 2), 1)
+    case("index_put_", x.clone(), [ids(0, 1)], f32(2, 5))
+    case("index_put_", x.clone(), [None, ids(0, 0)], f32(3, 2), True)
+    case("scatter_.src", x.clone(), 1, ids(0, 3, 4).view(3, 1), f32(3, 1))
+    case("scatter_.value", x.clone(), 1, ids(0, 3, 4).view(3, 1), 1)
+    case("scatter_add_", x.clone(), 0, ints(0, 3, 1, 5), f32(1, 5))
+    case("put_", x.clone(), ids(2, 9), f32(2))
+    case("tril_", f32(4, 4))
+    case("triu_", f32(4, 4), 1)
+    case("fill_diagonal_", f32(3, 3), 0)
+    case("t_", f32(2, 3))
+    case("transpose_", f32(2, 3, 4), 0, 2)
+    case("squeeze_", f32(1, 3))
+    case("unsqueeze_", f32(3), 0)
+    case("swapdims_", f32(2, 3), 0, 1)
+    case("resize_", f32(2, 3), [3, 2])
+
+
+def define() -> None:
+    for part in (reading, writing, arithmetic_in_place, writing_in_place):
+        part()
