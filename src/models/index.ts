@@ -1,0 +1,3 @@
+/** Models: for now their files. */
+
+export * from './safetensors/index.ts';
