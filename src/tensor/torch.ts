@@ -44,13 +44,17 @@ function backward(
   native.backward(handles(outputs), gradientHandles(outputs.length, gradients), retainGraph, createGraph);
 }
 
-/** The gradients of `outputs` with respect to `inputs`, returned instead of added to `grad`. */
-function grad(
+/** The gradients of `outputs` with respect to each of `inputs`, returned instead of added to `grad`. */
+function grad<const I extends readonly Tensor[]>(
   outputs: Tensor | readonly Tensor[],
-  inputs: readonly Tensor[],
+  inputs: I,
   options?: GradOptions & { allowUnused?: false },
-): Tensor[];
-function grad(outputs: Tensor | readonly Tensor[], inputs: readonly Tensor[], options?: GradOptions): (Tensor | null)[];
+): { -readonly [K in keyof I]: Tensor };
+function grad<const I extends readonly Tensor[]>(
+  outputs: Tensor | readonly Tensor[],
+  inputs: I,
+  options?: GradOptions,
+): { -readonly [K in keyof I]: Tensor | null };
 function grad(
   outputs: Tensor | readonly Tensor[],
   inputs: readonly Tensor[],
