@@ -26,6 +26,7 @@ napi_value grad(napi_env env, napi_callback_info info) {
   Arguments<6> args(env, info);
   const auto outputs = get_tensor_list(env, args[0], false);
   const auto inputs = get_tensor_list(env, args[1], false);
+  if (outputs.empty() || inputs.empty()) fail("BAD_ARGUMENT", "grad: expected at least one output and one input");
   const auto gradients = get_tensor_list(env, args[2], true);
   const bool create_graph = args.flag(4);
   const bool retain_graph = args.present(3) ? args.flag(3) : create_graph;
@@ -44,8 +45,12 @@ napi_value set_grad(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   const at::Tensor tensor = get_tensor(env, args[0]);
   at::Tensor gradient = get_optional_tensor(env, args[1]);
-  if (gradient.defined() && gradient.sizes() != tensor.sizes()) {
-    fail("SHAPE_MISMATCH", "the gradient of " + describe(tensor) + " cannot be " + describe(gradient));
+  if (gradient.defined()) {
+    const std::string pair = "the gradient of " + describe(tensor) + " cannot be " + describe(gradient);
+    if (gradient.sizes() != tensor.sizes()) fail("SHAPE_MISMATCH", pair);
+    if (gradient.scalar_type() != tensor.scalar_type()) fail("DTYPE_MISMATCH", pair);
+    if (gradient.device() != tensor.device()) fail("BAD_ARGUMENT", pair);
+    if (gradient.is_same(tensor)) fail("BAD_ARGUMENT", "a tensor cannot be its own gradient");
   }
   tensor.mutable_grad() = std::move(gradient);
   return nullptr;
@@ -58,7 +63,12 @@ napi_value requires_grad(napi_env env, napi_callback_info info) {
 
 napi_value set_requires_grad(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
-  get_tensor(env, args[0]).set_requires_grad(get_bool(env, args[1]));
+  const at::Tensor tensor = get_tensor(env, args[0]);
+  const bool flag = get_bool(env, args[1]);
+  if (!flag && !tensor.is_leaf()) {
+    fail("BAD_ARGUMENT", "requiresGrad can be switched off for leaves only. To use a computed tensor as data, take x.detach()");
+  }
+  tensor.set_requires_grad(flag);
   return nullptr;
 }
 

@@ -1,6 +1,8 @@
 // One generic call reaches every operator: JavaScript values in, Dispatcher::callBoxed, JavaScript values out.
+#include <ATen/EmptyTensor.h>
 #include <c10/util/complex.h>
 
+#include <algorithm>
 #include <chrono>
 #include <sstream>
 
@@ -297,18 +299,26 @@ napi_value results_to_js(napi_env env, const Environment& environment, const Ope
   return array;
 }
 
+// A message is for reading: of long lists and strings it shows the beginning.
+constexpr size_t kShownElements = 16;
+constexpr size_t kShownCharacters = 80;
+
 void describe_value(std::ostringstream& text, const c10::IValue& value) {
   if (value.isTensor()) {
     text << describe(value.toTensor());
-  } else if (value.isTensorList()) {
-    const auto tensors = value.toTensorVector();
+  } else if (value.isList()) {
+    const auto elements = value.toListRef();
     text << "[";
-    for (size_t i = 0; i < tensors.size() && i < 4; ++i) text << (i == 0 ? "" : "; ") << describe(tensors[i]);
-    text << (tensors.size() > 4 ? "; ... " + std::to_string(tensors.size()) + " in all]" : "]");
+    for (size_t i = 0; i < elements.size() && i < kShownElements; ++i) {
+      text << (i == 0 ? "" : ", ");
+      describe_value(text, elements[i]);
+    }
+    text << (elements.size() > kShownElements ? ", ... " + std::to_string(elements.size()) + " in all]" : "]");
   } else if (value.isNone()) {
     text << "null";
   } else if (value.isString()) {
-    text << '\'' << value.toStringRef() << '\'';
+    const std::string& string = value.toStringRef();
+    text << '\'' << string.substr(0, kShownCharacters) << (string.size() > kShownCharacters ? "'..." : "'");
   } else {
     text << value;
   }
@@ -336,6 +346,29 @@ void fill_stack(napi_env env, Environment& environment, const Operator& op, napi
   }
 }
 
+// libtorch sets a tensor's sizes before it resizes the storage under it. When that fails (no memory, or a mapped storage that
+// must not move) the tensor claims memory that it does not have, and its next use would read somebody else's. So it is cut to
+// what is there.
+void repair(const at::Tensor& tensor) {
+  if (!tensor.defined() || !tensor.has_storage()) return;
+  const size_t available = tensor.storage().nbytes();
+  const size_t item = tensor.dtype().itemsize();
+  const size_t needed = at::detail::computeStorageNbytes(tensor.sizes(), tensor.strides(), item, tensor.storage_offset());
+  if (needed <= available || item == 0) return;
+  const auto elements = static_cast<int64_t>(available / item) - tensor.storage_offset();
+  tensor.unsafeGetTensorImpl()->set_sizes_contiguous({std::max<int64_t>(elements, 0)});
+}
+
+void repair_written(const Operator& op, const Stack& arguments) {
+  for (size_t i = 0; i < arguments.size(); ++i) {
+    if (!op.arguments[i].written) continue;
+    if (arguments[i].isTensor()) repair(arguments[i].toTensor());
+    if (arguments[i].isTensorList()) {
+      for (const at::Tensor& tensor : arguments[i].toTensorVector()) repair(tensor);
+    }
+  }
+}
+
 // Empties the environment's stack however a call ends: what stays on it would stay alive.
 struct StackCleaner {
   Stack& stack;
@@ -351,7 +384,9 @@ template <typename Fill>
   } catch (const JsError&) {
     arguments.clear();
   }
-  fail("OPERATOR_FAILED", describe_failure(op, arguments, reason));
+  const std::string description = describe_failure(op, arguments, reason);
+  repair_written(op, arguments);
+  fail("OPERATOR_FAILED", description);
 }
 
 // Runs the operator on what `fill` puts on the stack, and leaves the results there.

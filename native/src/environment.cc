@@ -112,7 +112,14 @@ void raise_current_exception(napi_env env) noexcept {
   try {
     throw;
   } catch (const NapiFailure&) {
-    // Already pending, or there is nobody left to tell.
+    // Already pending; or an argument had the wrong type, which nobody has said yet; or there is nobody left to tell.
+    bool pending = true;
+    const napi_extended_error_info* info = nullptr;
+    if (napi_get_last_error_info(env, &info) != napi_ok) return;
+    // Copied at once: the next call overwrites it.
+    const std::string message = info->error_message == nullptr ? "a wrong argument" : info->error_message;
+    if (napi_is_exception_pending(env, &pending) != napi_ok || pending) return;
+    throw_error(env, "BAD_ARGUMENT", message);
   } catch (const JsError& error) {
     throw_error(env, error.code, error.message);
   } catch (const c10::Error& error) {

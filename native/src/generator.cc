@@ -41,14 +41,14 @@ napi_value seed_generator(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   at::Generator generator = resolve(env, args[0]);
   std::lock_guard<std::mutex> lock(generator.mutex());
-  generator.set_current_seed(static_cast<uint64_t>(get_int64(env, args[1], "seed")));
+  generator.set_current_seed(get_seed(env, args[1]));
   return nullptr;
 }
 
 // Seeds the default generators of every device.
 napi_value manual_seed(napi_env env, napi_callback_info info) {
   Arguments<1> args(env, info);
-  at::manual_seed(static_cast<uint64_t>(get_int64(env, args[0], "seed")));
+  at::manual_seed(get_seed(env, args[0]));
   return nullptr;
 }
 

@@ -100,6 +100,17 @@ inline int64_t get_int64(napi_env env, napi_value value, const char* what) {
   return static_cast<int64_t>(number);
 }
 
+// A seed: any 64 bits, signed or not.
+inline uint64_t get_seed(napi_env env, napi_value value) {
+  if (type_of(env, value) == napi_bigint) {
+    uint64_t seed;
+    bool lossless;
+    check(napi_get_value_bigint_uint64(env, value, &seed, &lossless));
+    if (lossless) return seed;
+  }
+  return static_cast<uint64_t>(get_int64(env, value, "seed"));
+}
+
 inline napi_value make_double(napi_env env, double number) {
   napi_value value;
   check(napi_create_double(env, number, &value));

@@ -64,6 +64,7 @@ Argument compile_argument(const c10::Argument& source) {
       : scalar_kind(*type);
   argument.has_default = source.default_value().has_value();
   if (argument.has_default) argument.default_value = *source.default_value();
+  argument.written = source.alias_info() != nullptr && source.alias_info()->isWrite();
   argument.length = source.N().value_or(-1);
   argument.name = source.name();
   return argument;

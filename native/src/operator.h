@@ -34,6 +34,7 @@ struct Argument {
   Kind kind;
   bool optional;    // None is a legal value
   bool has_default;
+  bool written;     // the operator writes to it
   int32_t length;   // of a list that may be given as one element, such as int[2]; else -1
   std::string name;
   c10::IValue default_value;

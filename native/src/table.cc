@@ -109,7 +109,15 @@ void TensorTable::release_owner(OwnerId owner) {
 
 void TensorTable::transfer(Handle handle, OwnerId owner) {
   std::lock_guard<SpinLock> lock(lock_);
-  slot_of(handle).owner = owner;
+  Slot* slot = find(handle);
+  if (owner == kNobody) {
+    slot_of(handle).owner = owner;
+    return;
+  }
+  if (slot == nullptr || slot->owner != kNobody) {
+    fail("BAD_ARGUMENT", "this ticket was taken already, or was never given out by release()");
+  }
+  slot->owner = owner;
 }
 
 bool TensorTable::is_live(Handle handle) {

@@ -65,10 +65,13 @@ napi_value device(napi_env env, napi_callback_info info) {
   return make_string(env, get_tensor(env, args[0]).device().str());
 }
 
-napi_value storage_bytes(napi_env env, napi_callback_info info) {
+// ownBytes(tensor): the bytes of its storage, or 0 where it shares it: so that views and gradients count memory once.
+napi_value own_bytes(napi_env env, napi_callback_info info) {
   Arguments<1> args(env, info);
   const at::Tensor tensor = get_tensor(env, args[0]);
-  return make_double(env, tensor.has_storage() ? static_cast<double>(tensor.storage().nbytes()) : 0);
+  // The table and this function hold the tensor; whoever else does has counted it.
+  const bool shared = !tensor.has_storage() || tensor.storage().use_count() > 1 || tensor.use_count() > 2;
+  return make_double(env, shared ? 0 : static_cast<double>(tensor.storage().nbytes()));
 }
 
 // The value of a one-element tensor.
@@ -79,6 +82,13 @@ napi_value item(napi_env env, napi_callback_info info) {
     fail("SHAPE_MISMATCH", "item() needs a tensor of exactly one element, got " + describe(tensor) + ". Use tolist() or data()");
   }
   const at::Scalar value = tensor.item();
+  if (tensor.scalar_type() == at::kUInt64) {
+    const uint64_t integer = value.toUInt64();
+    if (integer < static_cast<uint64_t>(kMaxSafeInteger)) return make_double(env, static_cast<double>(integer));
+    napi_value bigint;
+    check(napi_create_bigint_uint64(env, integer, &bigint));
+    return bigint;
+  }
   if (value.isBoolean()) return make_bool(env, value.toBool());
   if (value.isIntegral(false)) return make_int64(env, value.toLong());
   if (value.isFloatingPoint()) return make_double(env, value.toDouble());
@@ -190,7 +200,7 @@ void define_tensor(napi_env env, napi_value exports) {
   define<strides>(env, exports, "strides");
   define<dtype>(env, exports, "dtype");
   define<device>(env, exports, "device");
-  define<storage_bytes>(env, exports, "storageBytes");
+  define<own_bytes>(env, exports, "ownBytes");
   define<item>(env, exports, "item");
   define<from_bytes>(env, exports, "fromBytes");
   define<to_bytes>(env, exports, "toBytes");

@@ -129,6 +129,8 @@ function argumentLists(parameters: readonly Parameter[], factory: boolean): stri
       ...(options.length > 0 || factory ? [`options${optional}: ${optionsType(options, factory)}`] : []),
     ].join(', ');
   const lists: string[] = [];
+  const only = positional.length === 1 ? positional[0] : undefined;
+  if (only?.kind === 'ints' && !only.single && mark === '?') lists.push(`...${safeName(only.name)}: number[]`);
   // A required options object cannot follow optional parameters.
   if (mark === '?' || defaulted.length === 0) lists.push(list(positional, keywords, hasOptions ? mark : '?'));
   // Some defaults in their places, the others by name.

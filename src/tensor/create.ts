@@ -16,6 +16,9 @@ export type TensorData = number | bigint | boolean | TypedArray | readonly Tenso
 
 type Element = number | bigint | boolean;
 
+/** More nesting than any tensor has: probably a list that holds itself. */
+const MAX_DIMENSIONS = 64;
+
 function flatten(data: readonly TensorData[]): { shape: number[]; elements: Element[] } {
   const shape: number[] = [];
   for (
@@ -25,6 +28,9 @@ function flatten(data: readonly TensorData[]): { shape: number[]; elements: Elem
   ) {
     shape.push(level.length);
     if (level.length === 0) break;
+    if (shape.length > MAX_DIMENSIONS) {
+      throw new NudgeError('SHAPE_MISMATCH', `the lists are nested more than ${MAX_DIMENSIONS} deep`);
+    }
   }
   const elements: Element[] = [];
   const visit = (node: TensorData, depth: number, path: string): void => {
@@ -61,42 +67,50 @@ function inferDtype(elements: readonly Element[]): DType {
   return 'float32';
 }
 
-/** Fills a typed array of the dtype; floats that JavaScript has no array for start as float32 and are converted after. */
+/** The typed arrays of the integer dtypes, with the range of their elements. */
+const INTEGERS = {
+  int64: [BigInt64Array, -(2n ** 63n), 2n ** 63n - 1n],
+  uint64: [BigUint64Array, 0n, 2n ** 64n - 1n],
+  int32: [Int32Array, -(2n ** 31n), 2n ** 31n - 1n],
+  uint32: [Uint32Array, 0n, 2n ** 32n - 1n],
+  int16: [Int16Array, -(2n ** 15n), 2n ** 15n - 1n],
+  uint16: [Uint16Array, 0n, 2n ** 16n - 1n],
+  int8: [Int8Array, -128n, 127n],
+  uint8: [Uint8Array, 0n, 255n],
+} as const;
+
+type IntegerDType = keyof typeof INTEGERS;
+
+/** The elements as bytes, in the dtype asked for or in a float that converts to it. */
 function encode(elements: readonly Element[], dtype: DType): { bytes: Uint8Array; dtype: DType } {
-  if (dtype === 'int64' || dtype === 'uint64') {
-    const array = dtype === 'int64' ? new BigInt64Array(elements.length) : new BigUint64Array(elements.length);
-    elements.forEach((element, i) => {
-      array[i] = toBigInt(element, i);
-    });
-    return { bytes: asBytes(array), dtype };
-  }
-  const arrays = {
-    float64: Float64Array,
-    int32: Int32Array,
-    int16: Int16Array,
-    int8: Int8Array,
-    uint8: Uint8Array,
-    uint16: Uint16Array,
-    uint32: Uint32Array,
-  };
-  const bool = dtype === 'bool';
-  const Exact = bool ? Uint8Array : Object.hasOwn(arrays, dtype) ? arrays[dtype as keyof typeof arrays] : Float32Array;
-  const array = new Exact(elements.length);
-  elements.forEach((element, i) => {
-    array[i] = bool ? Number(Boolean(element)) : Number(element);
-  });
-  return { bytes: asBytes(array), dtype: Exact === Float32Array ? 'float32' : dtype };
+  if (Object.hasOwn(INTEGERS, dtype)) return { bytes: encodeIntegers(elements, dtype as IntegerDType), dtype };
+  if (dtype === 'bool') return { bytes: Uint8Array.from(elements, (element) => Number(Boolean(element))), dtype };
+  const wide = dtype === 'float64' || dtype === 'complex128';
+  const array = wide ? Float64Array.from(elements, Number) : Float32Array.from(elements, Number);
+  return { bytes: asBytes(array), dtype: wide ? 'float64' : 'float32' };
 }
 
-function toBigInt(element: Element, index: number): bigint {
-  if (typeof element === 'number' && !Number.isInteger(element)) {
-    throw new NudgeError('DTYPE_MISMATCH', 'an integer tensor cannot hold a fraction', {
-      path: `element ${index}`,
-      received: String(element),
-      remedy: "Round it first, or choose dtype: 'float32'.",
-    });
-  }
-  return BigInt(element);
+function encodeIntegers(elements: readonly Element[], dtype: IntegerDType): Uint8Array {
+  const [TypedArray, low, high] = INTEGERS[dtype];
+  const array = new TypedArray(elements.length);
+  const big = array instanceof BigInt64Array || array instanceof BigUint64Array;
+  elements.forEach((element, i) => {
+    // Numbers compare with bigints exactly; NaN compares with nothing.
+    const value = typeof element === 'boolean' ? Number(element) : element;
+    const fits = value >= low && value <= high && (typeof value === 'bigint' || Number.isInteger(value));
+    if (!fits) throw noInteger(element, i, dtype);
+    array[i] = (big ? BigInt(element) : Number(element)) as never;
+  });
+  return asBytes(array);
+}
+
+function noInteger(element: Element, index: number, dtype: IntegerDType): NudgeError {
+  const [, low, high] = INTEGERS[dtype];
+  return new NudgeError('DTYPE_MISMATCH', `element ${index} is no ${dtype}`, {
+    expected: `a whole number from ${low} to ${high}`,
+    received: String(element),
+    remedy: "Round or clamp it first, or choose dtype: 'float32'.",
+  });
 }
 
 function asBytes(array: TypedArray | Uint8ClampedArray): Uint8Array {
@@ -124,7 +138,10 @@ function finish(made: Tensor, { dtype, device, requiresGrad = false }: TensorOpt
  * @throws NudgeError `SHAPE_MISMATCH` for ragged lists.
  */
 export function tensor(data: TensorData | Tensor, options: TensorOptions = {}): Tensor {
-  if (data instanceof Tensor) return finish(data.detach().clone(), options);
+  if (data instanceof Tensor) {
+    using detached = data.detach();
+    return finish(detached.clone(), options);
+  }
   if (ArrayBuffer.isView(data)) return finish(fromTypedArray(data, [data.length]), options);
   const { shape, elements } = Array.isArray(data)
     ? flatten(data)

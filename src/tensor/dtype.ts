@@ -58,7 +58,7 @@ const ALIASES: Record<string, DType> = {
 export function dtypeCode(name: DType): number {
   const entry = Object.hasOwn(TABLE, name) ? TABLE[name] : undefined;
   if (entry !== undefined) return entry.code;
-  const meant = ALIASES[name as string];
+  const meant = Object.hasOwn(ALIASES, name) ? ALIASES[name as string] : undefined;
   throw new NudgeError('DTYPE_MISMATCH', `unknown dtype ${JSON.stringify(name)}`, {
     expected: DTYPES.join(', '),
     ...(meant && { remedy: `Write '${meant}'.` }),
@@ -92,18 +92,28 @@ export function typedArrayOver(name: DType, buffer: ArrayBuffer): TypedArray {
   return new TABLE[name].array(buffer);
 }
 
+const DTYPE_OF_ARRAY: Record<string, DType> = {
+  Float16Array: 'float16',
+  Float32Array: 'float32',
+  Float64Array: 'float64',
+  Int8Array: 'int8',
+  Int16Array: 'int16',
+  Int32Array: 'int32',
+  BigInt64Array: 'int64',
+  Uint8Array: 'uint8',
+  Uint8ClampedArray: 'uint8',
+  Uint16Array: 'uint16',
+  Uint32Array: 'uint32',
+  BigUint64Array: 'uint64',
+};
+
 /** The dtype whose elements a typed array holds. */
-export function dtypeOfTypedArray(array: TypedArray | Uint8ClampedArray): DType {
-  if (array instanceof Float32Array) return 'float32';
-  if (array instanceof Float64Array) return 'float64';
-  if (array instanceof Int32Array) return 'int32';
-  if (array instanceof BigInt64Array) return 'int64';
-  if (array instanceof Uint8Array || array instanceof Uint8ClampedArray) return 'uint8';
-  if (array instanceof Int8Array) return 'int8';
-  if (array instanceof Int16Array) return 'int16';
-  if (array instanceof Uint16Array) return 'uint16';
-  if (array instanceof Uint32Array) return 'uint32';
-  return 'uint64';
+export function dtypeOfTypedArray(array: ArrayBufferView): DType {
+  const kind = (array as { [Symbol.toStringTag]?: string })[Symbol.toStringTag] ?? '';
+  if (Object.hasOwn(DTYPE_OF_ARRAY, kind)) return DTYPE_OF_ARRAY[kind] as DType;
+  throw new NudgeError('DTYPE_MISMATCH', `a ${kind || 'view'} has no dtype`, {
+    expected: Object.keys(DTYPE_OF_ARRAY).join(', '),
+  });
 }
 
 const FLOAT = new Float32Array(1);

@@ -11,9 +11,17 @@ import { native } from './native.ts';
 const scratch = native.scratch;
 const SIZE = scratch.length;
 
-/** Forgets what an earlier call left behind: one that threw while its arguments were being converted, say. */
-export function beginLists(): void {
+let turn = 0;
+
+/** Begins a call: forgets what an earlier one left behind. Returns the number of this turn. */
+export function beginLists(): number {
   scratch[0] = 1;
+  return ++turn;
+}
+
+/** Whether no other call has begun since. */
+export function isTurn(number: number): boolean {
+  return turn === number;
 }
 
 /** Room for `length` elements: the index of the first, or 0 when they do not fit and must travel as an array. */

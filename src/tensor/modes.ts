@@ -3,20 +3,18 @@
 import { NudgeError } from '../errors.ts';
 import { type DType, dtypeCode } from './dtype.ts';
 import { native } from './native.ts';
-import { isPromise } from './scope.ts';
+import { refusePromise } from './scope.ts';
 
 /** A mode that outlived its function through a Promise would leak into whatever runs meanwhile. */
-function refusePromise<T>(result: T, name: string): T {
-  if (!isPromise(result)) return result;
-  throw new NudgeError('BAD_ARGUMENT', `torch.${name}() got an async function: the mode ends at its first await`, {
-    remedy: 'Enter the mode inside, around the synchronous part.',
-  });
+function synchronous<T>(result: T, name: string): T {
+  const problem = `torch.${name}() got an async function: the mode ends at its first await`;
+  return refusePromise(result, problem, 'Enter the mode inside, around the synchronous part.');
 }
 
 function withGrad<T>(enabled: boolean, name: string, fn: () => T): T {
   const before = native.setGradEnabled(enabled);
   try {
-    return refusePromise(fn(), name);
+    return synchronous(fn(), name);
   } finally {
     native.setGradEnabled(before);
   }
@@ -40,7 +38,7 @@ export function isGradEnabled(): boolean {
 export function inferenceMode<T>(fn: () => T): T {
   native.pushInferenceMode(true);
   try {
-    return refusePromise(fn(), 'inferenceMode');
+    return synchronous(fn(), 'inferenceMode');
   } finally {
     native.popInferenceMode();
   }
@@ -61,10 +59,16 @@ const autocasts: AutocastOptions[] = [];
 /** Runs matrix products and the like in the lower precision, and what needs the range in float32. */
 export function autocast<T>(options: AutocastOptions, fn: () => T): T {
   const { device = 'cpu', dtype, enabled = true } = options;
+  if (dtype !== undefined && dtype !== 'bfloat16' && dtype !== 'float16') {
+    throw new NudgeError('BAD_ARGUMENT', 'autocast computes in a 16-bit float', {
+      expected: "'bfloat16' or 'float16'",
+      received: JSON.stringify(dtype),
+    });
+  }
   native.pushAutocast(device, enabled, dtype === undefined ? undefined : dtypeCode(dtype));
   autocasts.push(options);
   try {
-    return refusePromise(fn(), 'autocast');
+    return synchronous(fn(), 'autocast');
   } finally {
     autocasts.pop();
     native.popAutocast();

@@ -38,7 +38,8 @@ export interface Native {
   strides(handle: Handle): number[];
   dtype(handle: Handle): number;
   device(handle: Handle): string;
-  storageBytes(handle: Handle): number;
+  /** Bytes of its storage; 0 where others hold it too. */
+  ownBytes(handle: Handle): number;
   item(handle: Handle): number | bigint | boolean;
   fromBytes(bytes: Uint8Array, shape: readonly number[], dtype: number): Handle;
   toBytes(handle: Handle, into: Uint8Array): void;

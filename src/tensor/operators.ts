@@ -1,169 +1,17 @@
 /**
  * Every ATen operator as a method of Tensor and a function of `torch`.
  *
- * The schemas (`generated/schemas.ts`) say what each overload takes; `overloads.ts` finds the one that a call means. The common
- * shapes of call (no argument; one tensor or number) skip that: they are what a training step does thousands of times.
+ * The schemas (`generated/schemas.ts`) say what each overload takes; `overloads.ts` finds the one that a call means and
+ * `invoke.ts` calls it. The common shapes of call (no argument; one tensor or number) skip that: they are what a training step
+ * does thousands of times.
  */
 
-import { NudgeError } from '../errors.ts';
-import { type DType, dtypeCode } from './dtype.ts';
 import { SCHEMAS } from './generated/schemas.ts';
-import { beginLists, handles, numbers } from './lists.ts';
-import { native, type OperatorNumber } from './native.ts';
-import {
-  choose,
-  closeness,
-  compileOverload,
-  noOverload,
-  type OperatorSet,
-  type Options,
-  type Overload,
-} from './overloads.ts';
-import type { Generator } from './random.ts';
-import { ComplexScalar, FloatScalar, type Scalar } from './scalars.ts';
-import { camelCase, type Parameter, type Result } from './schema.ts';
-import { Tensor } from './tensor.ts';
-
-const call = native.call;
-
-function operatorNumber(overload: Overload): OperatorNumber {
-  overload.number ??= native.operator(overload.schema.qualifiedName);
-  return overload.number;
-}
-
-// ---- arguments and results ----
-
-const LAYOUTS: Record<string, number> = {
-  strided: 0,
-  sparse_coo: 1,
-  sparse_csr: 2,
-  mkldnn: 3,
-  sparse_csc: 4,
-  sparse_bsr: 5,
-  sparse_bsc: 6,
-};
-const MEMORY_FORMATS: Record<string, number> = { contiguous: 0, preserve: 1, channelsLast: 2, channelsLast3d: 3 };
-
-function lookUp(table: Record<string, number>, value: unknown, what: string): number {
-  const code = Object.hasOwn(table, value as string) ? table[value as string] : undefined;
-  if (code !== undefined) return code;
-  throw new NudgeError('OPERATOR_ARGUMENT', `unknown ${what} '${value}'`, { expected: Object.keys(table).join(', ') });
-}
-
-function convert(value: unknown, { kind }: Parameter): unknown {
-  if (value === undefined || value === null) return value;
-  switch (kind) {
-    case 'tensor':
-      return (value as Tensor).handle;
-    case 'tensors':
-    case 'optionalTensors':
-      return handles((value as (Tensor | null)[]).map(handleOrZero));
-    case 'ints':
-    case 'floats':
-      return numbers(value as number | readonly number[]);
-    case 'dtype':
-      return dtypeCode(value as DType);
-    case 'layout':
-      return lookUp(LAYOUTS, value, 'layout');
-    case 'memoryFormat':
-      return lookUp(MEMORY_FORMATS, value, 'memory format');
-    case 'generator':
-      return (value as Generator).id;
-    // Plain copies: a getter or a Proxy among the arguments must not run while the addon takes them apart.
-    case 'scalar':
-      return plainScalar(value as Scalar);
-    case 'scalars':
-      return Array.from(value as readonly Scalar[], plainScalar);
-    case 'bools':
-    case 'strings':
-      return Array.from(value as readonly (boolean | string)[]);
-    default:
-      return value;
-  }
-}
-
-function plainScalar(value: Scalar): unknown {
-  if (value instanceof FloatScalar) return { float: Number(value.float) };
-  return value instanceof ComplexScalar ? { re: Number(value.re), im: Number(value.im) } : value;
-}
-
-/** A freed tensor's handle is 0 too, which in a list would read as absent: any other dead handle is refused by the addon. */
-function handleOrZero(tensor: Tensor | null): number {
-  if (tensor === null) return 0;
-  return tensor.handle === 0 ? -1 : tensor.handle;
-}
-
-function wrapResult(value: unknown, result: Result, overload: Overload, args: readonly unknown[]): unknown {
-  if (result.written !== undefined) {
-    const position = overload.parameters.findIndex(({ written }) => written === result.written);
-    return forgetShape(args[position]);
-  }
-  if (value === null || value === undefined) return null;
-  if (result.kind === 'tensor') return new Tensor(value as number);
-  if (result.kind === 'tensors') return (value as number[]).map((handle) => new Tensor(handle));
-  return value;
-}
-
-/** In-place operators may change the shape or dtype that a Tensor remembers. */
-function forgetShape(value: unknown): unknown {
-  if (Array.isArray(value)) for (const element of value) forgetShape(element);
-  else if (value instanceof Tensor) {
-    value.knownShape = null;
-    value.knownDtype = null;
-  }
-  return value;
-}
-
-/** The general way: any overload, positional and named arguments. */
-function invoke(set: OperatorSet, args: readonly unknown[]): unknown {
-  let count = withoutUndefined(args, args.length);
-  const last = args[count - 1];
-  const options = isOptions(last) ? last : undefined;
-  if (options !== undefined) count = withoutUndefined(args, count - 1);
-  const overload =
-    set.overloads.length === 1 && options === undefined ? only(set, args, count) : choose(set, args, count, options);
-  return run(overload, args, count, options);
-}
-
-/** How many arguments are left when the trailing undefined ones are not counted: leaving out and passing undefined are the same. */
-function withoutUndefined(args: readonly unknown[], count: number): number {
-  let left = count;
-  while (left > 0 && args[left - 1] === undefined) left--;
-  return left;
-}
-
-function only(set: OperatorSet, args: readonly unknown[], count: number): Overload {
-  const overload = set.overloads[0] as Overload;
-  return closeness(overload, args, count, undefined) < 0 ? choose(set, args, count, undefined) : overload;
-}
-
-function run(overload: Overload, args: readonly unknown[], count: number, options: Options | undefined): unknown {
-  const { parameters, schema } = overload;
-  const { results } = schema;
-  beginLists();
-  const values: unknown[] = [];
-  const converted: unknown[] = [];
-  for (let i = 0; i < parameters.length; i++) {
-    const parameter = parameters[i] as Parameter;
-    values.push(i < count ? args[i] : options?.[parameter.name]);
-    converted.push(convert(values[i], parameter));
-  }
-  const output = call(operatorNumber(overload), ...converted);
-  for (let i = 0; i < parameters.length; i++) if (parameters[i]?.written !== undefined) forgetShape(values[i]);
-  if (results.length === 0) return undefined;
-  if (results.length > 1) {
-    return results.map((result, i) => wrapResult((output as unknown[])[i], result, overload, values));
-  }
-  const result = wrapResult(output, results[0] as Result, overload, values);
-  if (overload.factory && options?.requiresGrad === true && result instanceof Tensor) result.requiresGrad = true;
-  return result;
-}
-
-function isOptions(value: unknown): value is Options {
-  return typeof value === 'object' && value !== null && Object.getPrototypeOf(value) === Object.prototype;
-}
-
-// ---- the fast ways ----
+import { invoke, operatorNumber } from './invoke.ts';
+import { native } from './native.ts';
+import { compileOverload, type OperatorSet, type Overload } from './overloads.ts';
+import { camelCase, type Parameter } from './schema.ts';
+import { shapesMayChange, Tensor } from './tensor.ts';
 
 type Method = (this: Tensor, ...args: unknown[]) => unknown;
 
@@ -188,10 +36,11 @@ function unaryMethod(set: OperatorSet, overload: Overload): Method {
   const inPlace = returnsSelf(overload);
   return function (...args) {
     if (args.length > 0) return invoke(set, [this, ...args]);
+    if (overload.reshapes) shapesMayChange();
     frame[0] = operatorNumber(overload);
     frame[1] = this.handle;
     native.callUnary();
-    return inPlace ? forgetShape(this) : new Tensor(frame[0]);
+    return inPlace ? this : new Tensor(frame[0]);
   };
 }
 
@@ -202,6 +51,7 @@ function binaryMethod(set: OperatorSet, withTensor: Overload | undefined, withSc
       const isTensor = other instanceof Tensor;
       const overload = isTensor ? withTensor : typeof other === 'number' ? withScalar : undefined;
       if (overload !== undefined) {
+        if (overload.reshapes) shapesMayChange();
         frame[0] = operatorNumber(overload);
         frame[1] = this.handle;
         frame[2] = isTensor ? other.handle : (other as number);
@@ -267,26 +117,3 @@ export function installOperators(): Record<string, (...args: unknown[]) => unkno
   }
   return functions;
 }
-
-/**
- * Calls any operator of the dispatcher by its exact name, with arguments in their schema's order: `torch.call('aten::add.Tensor', a, b)`.
- *
- * @throws NudgeError `BAD_ARGUMENT` for a name this libtorch does not have.
- */
-export function callByName(qualifiedName: string, ...args: unknown[]): unknown {
-  let overload = named.get(qualifiedName);
-  if (overload === undefined) {
-    overload = compileOverload(native.schema(qualifiedName));
-    named.set(qualifiedName, overload);
-  }
-  if (closeness(overload, args, args.length, undefined) < 0 && args.length > overload.positional) {
-    // Keyword-only arguments have a place too here.
-    overload = { ...overload, positional: overload.parameters.length };
-  }
-  if (closeness(overload, args, args.length, undefined) < 0) {
-    throw noOverload({ name: qualifiedName, overloads: [overload] }, args, undefined);
-  }
-  return run(overload, args, args.length, undefined);
-}
-
-const named = new Map<string, Overload>();

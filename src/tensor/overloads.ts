@@ -19,6 +19,10 @@ export interface Overload {
   /** How many arguments may be given in their place. */
   positional: number;
   byName: ReadonlyMap<string, number>;
+  /** Has arguments that can only be given by name, and must be: those of the `out` forms. */
+  needsOptions: boolean;
+  /** May change the shape of a tensor that exists: in place, or of an `out`. */
+  reshapes: boolean;
   /** Makes a new tensor from nothing; takes `requiresGrad` besides. */
   factory: boolean;
   number: OperatorNumber | undefined;
@@ -30,6 +34,10 @@ export interface OperatorSet {
   overloads: readonly Overload[];
 }
 
+/** In-place operators that change more than the elements. */
+const RESHAPING =
+  /^_?(resize|set|squeeze|unsqueeze|transpose|t|swapaxes|swapdims|as_strided|sparse_resize|rename|resize_as|resize_output)\w*_$|^set_data$/;
+
 export function compileOverload(text: string): Overload {
   const schema = parseSchema(text);
   const { parameters } = schema;
@@ -38,7 +46,11 @@ export function compileOverload(text: string): Overload {
     schema,
     parameters,
     positional: firstKeyword < 0 ? parameters.length : firstKeyword,
+    needsOptions: parameters.some(({ keywordOnly, hasDefault }) => keywordOnly && !hasDefault),
     byName: new Map(parameters.map((parameter, i) => [parameter.name, i])),
+    reshapes:
+      RESHAPING.test(schema.baseName) ||
+      parameters.some(({ keywordOnly, written }) => keywordOnly && written !== undefined),
     factory: parameters.some((parameter) => parameter.name === 'pinMemory'),
     number: undefined,
   };
@@ -53,9 +65,9 @@ function suits(value: unknown, { kind, nullable, single, hasDefault }: Parameter
     case 'tensor':
       return value instanceof Tensor ? 2 : 0;
     case 'tensors':
-      return Array.isArray(value) && value.every((element) => element instanceof Tensor) ? 2 : 0;
+      return isList(value) && every(value, (element) => element instanceof Tensor) ? 2 : 0;
     case 'optionalTensors':
-      return Array.isArray(value) && value.every((element) => element === null || element instanceof Tensor) ? 2 : 0;
+      return isList(value) && every(value, (element) => element === null || element instanceof Tensor) ? 2 : 0;
     case 'int':
       return type === 'bigint' || Number.isInteger(value) ? 2 : 0;
     case 'float':
@@ -70,16 +82,15 @@ function suits(value: unknown, { kind, nullable, single, hasDefault }: Parameter
     case 'floats':
       return isNumberList(value) && every(value, (element) => typeof element === 'number') ? 2 : 0;
     case 'scalars':
-      return Array.isArray(value) &&
-        value.every((element) => typeof element === 'number' || element instanceof FloatScalar)
+      return isList(value) && every(value, (element) => typeof element === 'number' || element instanceof FloatScalar)
         ? 1
         : 0;
     case 'bools':
-      return Array.isArray(value) && value.every((element) => typeof element === 'boolean') ? 2 : 0;
+      return isList(value) && every(value, (element) => typeof element === 'boolean') ? 2 : 0;
     case 'bool':
       return type === 'boolean' ? 2 : 0;
     case 'strings':
-      return Array.isArray(value) && value.every((element) => typeof element === 'string') ? 2 : 0;
+      return isList(value) && every(value, (element) => typeof element === 'string') ? 2 : 0;
     case 'generator':
       return value instanceof Generator ? 2 : 0;
     case 'unsupported':
@@ -89,13 +100,16 @@ function suits(value: unknown, { kind, nullable, single, hasDefault }: Parameter
   }
 }
 
+const isList = (value: unknown): value is readonly unknown[] => Array.isArray(value);
+
 type NumberList = ArrayLike<number | bigint>;
 
 function isNumberList(value: unknown): value is NumberList {
   return Array.isArray(value) || (ArrayBuffer.isView(value) && !(value instanceof DataView));
 }
 
-function every(list: NumberList, test: (element: unknown) => boolean): boolean {
+/** Unlike Array.every, it sees the holes of a sparse list. */
+function every(list: ArrayLike<unknown>, test: (element: unknown) => boolean): boolean {
   for (let i = 0; i < list.length; i++) if (!test(list[i])) return false;
   return true;
 }
@@ -107,8 +121,8 @@ export function closeness(
   count: number,
   options: Options | undefined,
 ): number {
-  const { parameters, positional, byName, factory } = overload;
-  if (count > positional) return -1;
+  const { parameters, positional, byName, factory, needsOptions } = overload;
+  if (count > positional || (needsOptions && options === undefined)) return -1;
   let score = 0;
   let named = 0;
   for (let i = 0; i < parameters.length; i++) {
@@ -132,13 +146,13 @@ export function closeness(
   return score * 100 - parameters.length + 64;
 }
 
+/** The overload that suits the call best, or undefined when none does. */
 export function choose(
-  set: OperatorSet,
+  { overloads }: OperatorSet,
   args: readonly unknown[],
   count: number,
   options: Options | undefined,
-): Overload {
-  const { overloads } = set;
+): Overload | undefined {
   let best: Overload | undefined;
   let bestScore = -1;
   for (const overload of overloads) {
@@ -148,8 +162,19 @@ export function choose(
       bestScore = score;
     }
   }
-  if (best !== undefined) return best;
-  throw noOverload(set, args.slice(0, count), options);
+  return best;
+}
+
+/** `zeros(2, 3)` and `x.view(2, -1)`: where an operator takes one list of integers and nothing else, they may come without brackets. */
+export function gatherIntegers(set: OperatorSet, args: readonly unknown[], count: number): unknown[] | undefined {
+  const first = args[0] instanceof Tensor ? 1 : 0;
+  const integers = args.slice(first, count);
+  if (integers.length === 0 || !integers.every((value) => Number.isInteger(value))) return undefined;
+  const takesThem = set.overloads.some(({ parameters, positional }) => {
+    const list = parameters[first];
+    return positional === first + 1 && list?.kind === 'ints' && !list.single;
+  });
+  return takesThem ? [...args.slice(0, first), integers, ...args.slice(count)] : undefined;
 }
 
 export function noOverload(
@@ -157,7 +182,7 @@ export function noOverload(
   args: readonly unknown[],
   options: Options | undefined,
 ): NudgeError {
-  const given = args.map(describeValue);
+  const given = args.map((value) => describeValue(value));
   if (options !== undefined) {
     given.push(
       `{ ${Object.entries(options)
@@ -166,11 +191,23 @@ export function noOverload(
     );
   }
   const forms = overloads.filter((overload) => !overload.parameters.some(({ name: key }) => key === 'out'));
-  const error = new NudgeError('OPERATOR_ARGUMENT', `no form of ${name} takes these arguments`, {
-    received: `${name}(${given.join(', ')})`,
-    expected: (forms.length > 0 ? forms : overloads).map(describeOverload).join('\n            '),
-  });
-  return atCaller(error);
+  const remedy = unknownOption(overloads, options);
+  return atCaller(
+    new NudgeError('OPERATOR_ARGUMENT', `no form of ${name} takes these arguments`, {
+      received: `${name}(${given.join(', ')})`,
+      expected: (forms.length > 0 ? forms : overloads).map(describeOverload).join('\n            '),
+      ...(remedy !== undefined && { remedy }),
+    }),
+  );
+}
+
+function unknownOption(overloads: readonly Overload[], options: Options = {}): string | undefined {
+  const known = new Set(overloads.flatMap(({ byName }) => [...byName.keys()]));
+  const unknown = Object.keys(options).find((key) => !known.has(key) && key !== 'requiresGrad');
+  if (unknown === undefined) return undefined;
+  const bare = (name: string) => name.toLowerCase().replaceAll('_', '');
+  const meant = [...known].find((name) => bare(name) === bare(unknown));
+  return `There is no option '${unknown}'${meant === undefined ? '' : `: write '${meant}'`}.`;
 }
 
 function describeOverload({ schema, parameters, positional }: Overload): string {
@@ -181,11 +218,13 @@ function describeOverload({ schema, parameters, positional }: Overload): string 
   return `${camelCase(schema.baseName)}(${parts.join(', ')})`;
 }
 
-function describeValue(value: unknown): string {
+function describeValue(value: unknown, depth = 0): string {
   if (value instanceof Tensor) return value.isDisposed ? 'a freed Tensor' : describe(value);
   if (Array.isArray(value)) {
-    return `[${value.slice(0, 6).map(describeValue).join(', ')}${value.length > 6 ? ', ...' : ''}]`;
+    if (depth > 2) return '[...]';
+    const shown = value.slice(0, 6).map((element) => describeValue(element, depth + 1));
+    return `[${shown.join(', ')}${value.length > 6 ? `, ... ${value.length} in all` : ''}]`;
   }
-  if (typeof value === 'string') return JSON.stringify(value);
+  if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
   return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'object') : String(value);
 }

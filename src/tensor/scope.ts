@@ -42,7 +42,8 @@ const BATCH = new Float64Array(1024);
 export class Scope implements Disposable {
   /** @internal */
   readonly parent: Scope | null;
-  private readonly owned: OwnedHandle[] = [];
+  private owned: OwnedHandle[] = [];
+  private left = 0;
   private open = true;
 
   /** @internal */
@@ -60,9 +61,30 @@ export class Scope implements Disposable {
     this.owned.push(resource);
   }
 
-  /** Frees what is still owned. Closing twice is harmless. */
+  /** @internal Tells that a tensor was disposed or kept: a long-lived scope must not collect what is gone. */
+  forget(): void {
+    if (++this.left < 1024 || this.left * 2 < this.owned.length) return;
+    this.owned = this.owned.filter((resource) => resource.owner === this);
+    this.left = 0;
+  }
+
+  /** Frees what is still owned, here and in scopes left open inside. Closing twice is harmless. */
   close(): void {
     if (!this.open) return;
+    while (active !== null && isInside(active, this)) {
+      const inner = active;
+      active = inner.parent;
+      if (inner !== this) inner.free();
+    }
+    this.free();
+  }
+
+  /** The end of a `using` block. */
+  [Symbol.dispose](): void {
+    this.close();
+  }
+
+  private free(): void {
     this.open = false;
     let count = 0;
     for (const resource of this.owned) {
@@ -75,17 +97,7 @@ export class Scope implements Disposable {
       }
     }
     if (count > 0) native.release(BATCH, count);
-    this.owned.length = 0;
-  }
-
-  /** The end of a `using` block. A scope left open inside it (an exception skipped its end) closes with it. */
-  [Symbol.dispose](): void {
-    if (!this.open) return;
-    while (active !== null && isInside(active, this)) {
-      active.close();
-      active = active.parent;
-    }
-    this.close();
+    this.owned = [];
   }
 }
 
@@ -133,7 +145,7 @@ function forget(entry: Collected): void {
 
 /** Hands a tensor to the garbage collector: it is freed some time after it was last reachable. */
 function leaveToCollector(resource: OwnedHandle, mayWarn: boolean): void {
-  const entry: Collected = { handle: resource.handle, bytes: native.storageBytes(resource.handle) };
+  const entry: Collected = { handle: resource.handle, bytes: native.ownBytes(resource.handle) };
   resource.owner = null;
   resource.collected = entry;
   registry.register(resource, entry, resource);
@@ -156,7 +168,10 @@ function warnOnce(): void {
 
 /** Takes a tensor out of its scope: from now on only dispose(), or the collector, frees it. */
 export function keep(resource: OwnedHandle): void {
-  if (resource.owner !== null) leaveToCollector(resource, false);
+  const scope = resource.owner;
+  if (scope === null) return;
+  leaveToCollector(resource, false);
+  scope.forget();
 }
 
 /** Forgets a tensor without freeing it: it has been freed by hand, or given away. */
@@ -167,8 +182,10 @@ export function disown(resource: OwnedHandle): void {
     resource.collected = null;
     forget(entry);
   }
+  const scope = resource.owner;
   resource.owner = null;
   resource.handle = 0;
+  scope?.forget();
 }
 
 // ---- the public forms ----
@@ -181,7 +198,9 @@ function moveOut(value: unknown, scope: Scope): void {
     if (node instanceof OwnedHandle) {
       if (node.owner !== scope) return;
       // The parent of an asynchronous scope may have closed while it waited.
-      if (scope.parent?.isOpen) scope.parent.add(node);
+      let outer = scope.parent;
+      while (outer !== null && !outer.isOpen) outer = outer.parent;
+      if (outer !== null) outer.add(node);
       else leaveToCollector(node, true);
       return;
     }
@@ -198,8 +217,12 @@ function childrenOf(node: object): Iterable<unknown> {
   return prototype === Object.prototype || prototype === null ? Object.values(node) : [];
 }
 
-export function isPromise(value: unknown): boolean {
-  return typeof (value as { then?: unknown } | null)?.then === 'function';
+/** Throws when a function that had to be synchronous returned a Promise. */
+export function refusePromise<T>(result: T, problem: string, remedy: string): T {
+  if (typeof (result as { then?: unknown } | null)?.then !== 'function') return result;
+  // It may well fail later, for this very reason; the caller is told now.
+  Promise.resolve(result).catch(() => {});
+  throw new NudgeError('BAD_ARGUMENT', problem, { remedy });
 }
 
 /** Opens a scope until the end of the `using` block: `using scope = torch.scope()`. */
@@ -219,21 +242,13 @@ export function scope<T>(fn?: () => T): T | Scope {
     return inner;
   }
   try {
-    const result = fn();
-    if (isPromise(result)) {
-      throw new NudgeError(
-        'BAD_ARGUMENT',
-        'torch.scope() got an async function: its tensors would be freed while it runs',
-        {
-          remedy: 'Use `await torch.scopeAsync(async () => ...)`.',
-        },
-      );
-    }
+    const problem = 'torch.scope() got an async function: its tensors would be freed while it runs';
+    const result = refusePromise(fn(), problem, 'Use `await torch.scopeAsync(async () => ...)`.');
     moveOut(result, inner);
     return result;
   } finally {
-    active = before;
     inner.close();
+    active = before;
   }
 }
 
@@ -241,9 +256,11 @@ export function scope<T>(fn?: () => T): T | Scope {
 function warnIfAwaited(block: Scope): void {
   if (!block.isOpen) return;
   if (active !== null && isInside(active, block)) active = block.parent;
-  process.emitWarning('A `using scope = torch.scope()` block was left open across an await. Use torch.scopeAsync().', {
-    type: 'NudgeMemoryWarning',
-  });
+  process.emitWarning(
+    'A torch.scope() block was left open: opened without `using`, or across an await. Write `using scope = torch.scope()` in ' +
+      'synchronous code, and use torch.scopeAsync() around awaits.',
+    { type: 'NudgeMemoryWarning' },
+  );
 }
 
 /** `scope` for async functions: what is made inside, also after awaits and in what it calls, is freed when it settles. */

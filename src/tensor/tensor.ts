@@ -25,6 +25,17 @@ export interface BackwardOptions {
   createGraph?: boolean;
 }
 
+/**
+ * Shape and dtype are remembered, since each look costs a call. Several Tensors may stand for one tensor of libtorch, so when an
+ * operator changes a shape in place, which is rare, all forget.
+ */
+let epoch = 0;
+
+/** @internal Before an operator that may change the shape or dtype of a tensor that exists. */
+export function shapesMayChange(): void {
+  epoch++;
+}
+
 /** A size that must hold: a number, null (any), or a letter (the same size wherever the letter stands). */
 export type ExpectedSize = number | null | string;
 
@@ -33,22 +44,29 @@ export interface Tensor extends TensorMethods {}
 
 // biome-ignore lint/suspicious/noUnsafeDeclarationMerging: see the interface above
 export class Tensor extends OwnedHandle implements Disposable {
-  /** @internal Cleared by in-place operators, which may change either. */
-  knownShape: readonly number[] | null = null;
-  /** @internal */
-  knownDtype: DType | null = null;
+  private knownShape: readonly number[] | null = null;
+  private knownDtype: DType | null = null;
+  private knownAt = 0;
 
   // ---- what it is ----
 
   /** The sizes, one a dimension. */
   get shape(): readonly number[] {
+    if (this.knownAt !== epoch) this.forget();
     this.knownShape ??= Object.freeze(native.shape(this.handle));
     return this.knownShape;
   }
 
   get dtype(): DType {
+    if (this.knownAt !== epoch) this.forget();
     this.knownDtype ??= dtypeName(native.dtype(this.handle));
     return this.knownDtype;
+  }
+
+  private forget(): void {
+    this.knownShape = null;
+    this.knownDtype = null;
+    this.knownAt = epoch;
   }
 
   get device(): Device {
@@ -146,7 +164,8 @@ export class Tensor extends OwnedHandle implements Disposable {
   /** A copy of the elements as float32, from any dtype that converts. */
   toFloat32Array(): Float32Array {
     if (this.dtype === 'float32') return this.data() as Float32Array;
-    using converted = this.detach().to('float32');
+    using detached = this.detach();
+    using converted = detached.to('float32');
     return converted.data() as Float32Array;
   }
 
@@ -248,6 +267,9 @@ export class Tensor extends OwnedHandle implements Disposable {
     return handle === null ? null : new Tensor(handle);
   }
   set grad(gradient: Tensor | null) {
+    if (gradient !== null && !(gradient instanceof Tensor)) {
+      throw new NudgeError('BAD_ARGUMENT', 'a gradient is a tensor or null', { received: String(gradient) });
+    }
     native.setGrad(this.handle, gradient === null ? null : gradient.handle);
   }
 
@@ -256,7 +278,15 @@ export class Tensor extends OwnedHandle implements Disposable {
    *
    * @param gradient - the gradient of this tensor itself; needed unless it has a single element.
    */
-  backward(gradient?: Tensor | null, { retainGraph, createGraph = false }: BackwardOptions = {}): void {
+  backward(options?: BackwardOptions): void;
+  backward(gradient: Tensor | null, options?: BackwardOptions): void;
+  backward(first: Tensor | null | BackwardOptions = null, second?: BackwardOptions): void {
+    if (typeof first !== 'object') {
+      throw new NudgeError('BAD_ARGUMENT', 'the gradient of a tensor is a tensor', { received: String(first) });
+    }
+    const gradient = first instanceof Tensor ? first : null;
+    const options = first instanceof Tensor ? second : (second ?? first);
+    const { retainGraph, createGraph = false } = options ?? {};
     native.backward([this.handle], [gradient?.handle ?? null], retainGraph, createGraph);
   }
 

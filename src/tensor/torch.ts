@@ -4,10 +4,11 @@ import { NudgeError } from '../errors.ts';
 import { fromBytes, fromTypedArray, fullDtype, type TensorOptions, tensor } from './create.ts';
 import type { TorchFunctions } from './generated/types.ts';
 import { slice } from './indexing.ts';
+import { callByName } from './invoke.ts';
 import { debugMemory, memory } from './memory.ts';
 import { autocast, autocastState, enableGrad, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
 import { type EngineVersion, native } from './native.ts';
-import { callByName, installOperators } from './operators.ts';
+import { installOperators } from './operators.ts';
 import { Generator, getRngState, manualSeed, setRngState } from './random.ts';
 import { ComplexScalar, FloatScalar } from './scalars.ts';
 import { scope, scopeAsync } from './scope.ts';
@@ -21,6 +22,13 @@ export interface GradOptions extends BackwardOptions {
 }
 
 const operators = installOperators() as unknown as TorchFunctions;
+
+/** A tensor stands for a list of one, as in Python. */
+function listOf(tensors: Tensor | readonly Tensor[], name: string): readonly Tensor[] {
+  if (tensors instanceof Tensor) return [tensors];
+  if (Array.isArray(tensors) && tensors.every((entry) => entry instanceof Tensor)) return tensors;
+  throw new NudgeError('BAD_ARGUMENT', `${name} must be a tensor or a list of tensors`);
+}
 
 const handles = (tensors: readonly Tensor[]): number[] => tensors.map(({ handle }) => handle);
 
@@ -36,12 +44,13 @@ function gradientHandles(count: number, gradients: readonly (Tensor | null)[] = 
 
 /** Adds the gradients of all `outputs` to the `grad` of the leaves, in one pass. */
 function backward(
-  outputs: readonly Tensor[],
+  outputs: Tensor | readonly Tensor[],
   gradients?: readonly (Tensor | null)[],
   options: BackwardOptions = {},
 ): void {
   const { retainGraph, createGraph = false } = options;
-  native.backward(handles(outputs), gradientHandles(outputs.length, gradients), retainGraph, createGraph);
+  const all = listOf(outputs, 'outputs');
+  native.backward(handles(all), gradientHandles(all.length, gradients), retainGraph, createGraph);
 }
 
 /** The gradients of `outputs` with respect to each of `inputs`, returned instead of added to `grad`. */
@@ -61,16 +70,16 @@ function grad(
   options: GradOptions = {},
 ): (Tensor | null)[] {
   const { gradOutputs, retainGraph, createGraph = false, allowUnused = false } = options;
-  const all = outputs instanceof Tensor ? [outputs] : outputs;
+  const all = listOf(outputs, 'outputs');
   const gradients = gradientHandles(all.length, gradOutputs);
   return native
-    .grad(handles(all), handles(inputs), gradients, retainGraph, createGraph, allowUnused)
+    .grad(handles(all), handles(listOf(inputs, 'inputs')), gradients, retainGraph, createGraph, allowUnused)
     .map((handle) => (handle === null ? null : new Tensor(handle)));
 }
 
 /** A tensor of one value; without a dtype, float32 for a number, bool for a boolean, int64 for a bigint. */
 function full(size: readonly number[], value: number | bigint | boolean, options: TensorOptions = {}): Tensor {
-  return operators.full(size, value, { dtype: fullDtype(value), ...options });
+  return operators.full(size, value, { ...options, dtype: options.dtype ?? fullDtype(value) });
 }
 
 /** Takes over a tensor that another thread gave up with `release()`. A ticket can be taken once. */

@@ -408,6 +408,7 @@ export interface TensorMethods {
    *
    * `aten::_histogramdd_bin_edges.out(Tensor self, int[] bins, *, float[]? range=None, Tensor? weight=None, bool density=False, Tensor(a!)[] out) -> ()`
    */
+  _histogramddBinEdges(...bins: number[]): Tensor[];
   _histogramddBinEdges(bins: Ints, options?: { range?: readonly number[] | null; weight?: Tensor | null; density?: boolean }): Tensor[];
   _histogramddBinEdges(bins: Ints, options: { range?: readonly number[] | null; weight?: Tensor | null; density?: boolean; out: readonly Tensor[] }): void;
   /**
@@ -415,6 +416,7 @@ export interface TensorMethods {
    *
    * `aten::_histogramdd_from_bin_cts.out(Tensor self, int[] bins, *, float[]? range=None, Tensor? weight=None, bool density=False, Tensor(a!) out) -> Tensor(a!)`
    */
+  _histogramddFromBinCts(...bins: number[]): Tensor;
   _histogramddFromBinCts(bins: Ints, options?: { range?: readonly number[] | null; weight?: Tensor | null; density?: boolean }): Tensor;
   _histogramddFromBinCts(bins: Ints, options: { range?: readonly number[] | null; weight?: Tensor | null; density?: boolean; out: Tensor }): Tensor;
   /**
@@ -522,6 +524,7 @@ export interface TensorMethods {
    *
    * `aten::_mkldnn_reshape.out(Tensor self, int[] shape, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  _mkldnnReshape(...shape: number[]): Tensor;
   _mkldnnReshape(shape: Ints): Tensor;
   _mkldnnReshape(shape: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -650,6 +653,7 @@ export interface TensorMethods {
   /** `aten::_nnz(Tensor self) -> int` */
   _nnz(): number;
   /** `aten::_pad_circular(Tensor self, SymInt[] pad) -> Tensor` */
+  _padCircular(...pad: number[]): Tensor;
   _padCircular(pad: Ints): Tensor;
   /** `aten::_pad_enum(Tensor self, SymInt[] pad, int mode, float? value=None) -> Tensor` */
   _padEnum(pad: Ints, mode: Int, value?: Float | null): Tensor;
@@ -714,6 +718,7 @@ export interface TensorMethods {
   _reshapeAliasCopy(size: Ints, stride: Ints): Tensor;
   _reshapeAliasCopy(size: Ints, stride: Ints, options: { out: Tensor }): Tensor;
   /** `aten::_reshape_copy(Tensor self, SymInt[] size) -> Tensor` */
+  _reshapeCopy(...size: number[]): Tensor;
   _reshapeCopy(size: Ints): Tensor;
   /** `aten::_reshape_from_tensor(Tensor self, Tensor shape) -> Tensor` */
   _reshapeFromTensor(shape: Tensor): Tensor;
@@ -805,12 +810,14 @@ export interface TensorMethods {
    *
    * `aten::_sparse_broadcast_to(Tensor(a) self, int[] size) -> Tensor(a)`
    */
+  _sparseBroadcastTo(...size: number[]): Tensor;
   _sparseBroadcastTo(size: Ints): Tensor;
   /**
    * `aten::_sparse_broadcast_to_copy(Tensor self, int[] size) -> Tensor`
    *
    * `aten::_sparse_broadcast_to_copy.out(Tensor self, int[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  _sparseBroadcastToCopy(...size: number[]): Tensor;
   _sparseBroadcastToCopy(size: Ints): Tensor;
   _sparseBroadcastToCopy(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -1043,6 +1050,7 @@ export interface TensorMethods {
    *
    * `aten::_unsafe_view.out(Tensor self, SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  _unsafeView(...size: number[]): Tensor;
   _unsafeView(size: Ints): Tensor;
   _unsafeView(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -1783,6 +1791,7 @@ export interface TensorMethods {
    *
    * `aten::broadcast_to(Tensor(a) self, SymInt[] size) -> Tensor(a)`
    */
+  broadcastTo(...size: number[]): Tensor;
   broadcastTo(size: Ints): Tensor;
   /**
    * `aten::bucketize.Tensor(Tensor self, Tensor boundaries, *, bool out_int32=False, bool right=False) -> Tensor`
@@ -2129,6 +2138,7 @@ export interface TensorMethods {
    */
   countNonzero(dim?: Int | null): Tensor;
   countNonzero(options?: { dim?: Int | null }): Tensor;
+  countNonzero(...dim: number[]): Tensor;
   countNonzero(dim: Ints): Tensor;
   countNonzero(dim: Ints, options: { out: Tensor }): Tensor;
   countNonzero(options: { dim?: Int | null; out: Tensor }): Tensor;
@@ -2436,6 +2446,7 @@ export interface TensorMethods {
    *
    * `aten::dsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]`
    */
+  dsplit(...indices: number[]): Tensor[];
   dsplit(indices: Ints): Tensor[];
   dsplit(sections: Int): Tensor[];
   /**
@@ -2541,6 +2552,7 @@ export interface TensorMethods {
    *
    * `aten::expand(Tensor(a) self, SymInt[] size, *, bool implicit=False) -> Tensor(a)`
    */
+  expand(...size: number[]): Tensor;
   expand(size: Ints, options?: { implicit?: boolean }): Tensor;
   /**
    * A view: shares memory with its input.
@@ -2553,6 +2565,7 @@ export interface TensorMethods {
    *
    * `aten::expand_copy.out(Tensor self, SymInt[] size, *, bool implicit=False, Tensor(a!) out) -> Tensor(a!)`
    */
+  expandCopy(...size: number[]): Tensor;
   expandCopy(size: Ints, options?: { implicit?: boolean }): Tensor;
   expandCopy(size: Ints, options: { implicit?: boolean; out: Tensor }): Tensor;
   /**
@@ -2833,6 +2846,7 @@ export interface TensorMethods {
    *
    * `aten::flip.out(Tensor self, int[] dims, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  flip(...dims: number[]): Tensor;
   flip(dims: Ints): Tensor;
   flip(dims: Ints, options: { out: Tensor }): Tensor;
   /** `aten::fliplr(Tensor self) -> Tensor` */
@@ -3241,6 +3255,7 @@ export interface TensorMethods {
    *
    * `aten::hsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]`
    */
+  hsplit(...indices: number[]): Tensor[];
   hsplit(indices: Ints): Tensor[];
   hsplit(sections: Int): Tensor[];
   /**
@@ -4675,6 +4690,7 @@ export interface TensorMethods {
    *
    * `aten::new_empty.out(Tensor self, SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  newEmpty(...size: number[]): Tensor;
   newEmpty(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   newEmpty(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -4696,6 +4712,7 @@ export interface TensorMethods {
    *
    * `aten::new_ones.out(Tensor self, SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  newOnes(...size: number[]): Tensor;
   newOnes(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   newOnes(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -4703,6 +4720,7 @@ export interface TensorMethods {
    *
    * `aten::new_zeros.out(Tensor self, SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  newZeros(...size: number[]): Tensor;
   newZeros(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   newZeros(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -4894,12 +4912,14 @@ export interface TensorMethods {
    *
    * `aten::permute(Tensor(a) self, int[] dims) -> Tensor(a)`
    */
+  permute(...dims: number[]): Tensor;
   permute(dims: Ints): Tensor;
   /**
    * `aten::permute_copy(Tensor self, int[] dims) -> Tensor`
    *
    * `aten::permute_copy.out(Tensor self, int[] dims, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  permuteCopy(...dims: number[]): Tensor;
   permuteCopy(dims: Ints): Tensor;
   permuteCopy(dims: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -5276,6 +5296,7 @@ export interface TensorMethods {
    *
    * `aten::repeat.out(Tensor self, SymInt[] repeats, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  repeat(...repeats: number[]): Tensor;
   repeat(repeats: Ints): Tensor;
   repeat(repeats: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -5313,6 +5334,7 @@ export interface TensorMethods {
    *
    * `aten::reshape(Tensor(a) self, SymInt[] shape) -> Tensor(a)`
    */
+  reshape(...shape: number[]): Tensor;
   reshape(shape: Ints): Tensor;
   /**
    * A view: shares memory with its input.
@@ -5325,9 +5347,11 @@ export interface TensorMethods {
    *
    * `aten::resize.out(Tensor self, SymInt[] size, *, MemoryFormat? memory_format=None, Tensor(a!) out) -> Tensor(a!)`
    */
+  resize(...size: number[]): Tensor;
   resize(size: Ints, options?: { memoryFormat?: MemoryFormat | null }): Tensor;
   resize(size: Ints, options: { memoryFormat?: MemoryFormat | null; out: Tensor }): Tensor;
   /** `aten::resize_(Tensor(a!) self, SymInt[] size, *, MemoryFormat? memory_format=None) -> Tensor(a!)` */
+  resize_(...size: number[]): this;
   resize_(size: Ints, options?: { memoryFormat?: MemoryFormat | null }): this;
   /**
    * `aten::resize_as(Tensor self, Tensor the_template, *, MemoryFormat? memory_format=None) -> Tensor`
@@ -6200,6 +6224,7 @@ export interface TensorMethods {
    */
   squeeze(): Tensor;
   squeeze(dim: Int): Tensor;
+  squeeze(...dim: number[]): Tensor;
   squeeze(dim: Ints): Tensor;
   /**
    * `aten::squeeze_(Tensor(a!) self) -> Tensor(a!)`
@@ -6210,6 +6235,7 @@ export interface TensorMethods {
    */
   squeeze_(): this;
   squeeze_(dim: Int): this;
+  squeeze_(...dim: number[]): this;
   squeeze_(dim: Ints): this;
   /**
    * `aten::squeeze_copy(Tensor self) -> Tensor`
@@ -6226,6 +6252,7 @@ export interface TensorMethods {
    */
   squeezeCopy(): Tensor;
   squeezeCopy(dim: Int): Tensor;
+  squeezeCopy(...dim: number[]): Tensor;
   squeezeCopy(dim: Ints): Tensor;
   squeezeCopy(dim: Int, options: { out: Tensor }): Tensor;
   squeezeCopy(dim: Ints, options: { out: Tensor }): Tensor;
@@ -6355,6 +6382,7 @@ export interface TensorMethods {
   sum(dim: Int | Ints | null, options: { keepdim?: boolean; dtype?: DType | null; out: Tensor }): Tensor;
   sum(options: { dtype?: DType | null; out: Tensor }): Tensor;
   /** `aten::sum_to_size(Tensor self, SymInt[] size) -> Tensor` */
+  sumToSize(...size: number[]): Tensor;
   sumToSize(size: Ints): Tensor;
   /**
    * `aten::svd(Tensor self, bool some=True, bool compute_uv=True) -> (Tensor U, Tensor S, Tensor V)`
@@ -6483,6 +6511,7 @@ export interface TensorMethods {
   /** `aten::threshold_(Tensor(a!) self, Scalar threshold, Scalar value) -> Tensor(a!)` */
   threshold_(threshold: Scalar, value: Scalar): this;
   /** `aten::tile(Tensor self, SymInt[] dims) -> Tensor` */
+  tile(...dims: number[]): Tensor;
   tile(dims: Ints): Tensor;
   /** `aten::to_dense(Tensor self, ScalarType? dtype=None, *, bool? masked_grad=None) -> Tensor` */
   toDense(dtype?: DType | null, options?: { maskedGrad?: boolean | null }): Tensor;
@@ -6860,6 +6889,7 @@ export interface TensorMethods {
    *
    * `aten::view.dtype(Tensor(a) self, ScalarType dtype) -> Tensor(a)`
    */
+  view(...size: number[]): Tensor;
   view(size: Ints): Tensor;
   view(dtype: DType): Tensor;
   /**
@@ -6903,6 +6933,7 @@ export interface TensorMethods {
    *
    * `aten::view_copy.out(Tensor self, SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  viewCopy(...size: number[]): Tensor;
   viewCopy(size: Ints): Tensor;
   viewCopy(dtype: DType): Tensor;
   viewCopy(dtype: DType, options: { out: Tensor }): Tensor;
@@ -6914,6 +6945,7 @@ export interface TensorMethods {
    *
    * `aten::vsplit.int(Tensor(a -> *) self, int sections) -> Tensor(a)[]`
    */
+  vsplit(...indices: number[]): Tensor[];
   vsplit(indices: Ints): Tensor[];
   vsplit(sections: Int): Tensor[];
   /**
@@ -7466,6 +7498,7 @@ export interface TorchFunctions {
    *
    * `aten::_efficientzerotensor.out(SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  _efficientzerotensor(...size: number[]): Tensor;
   _efficientzerotensor(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   _efficientzerotensor(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -7531,6 +7564,7 @@ export interface TorchFunctions {
    *
    * `aten::_empty_affine_quantized.out(SymInt[] size, *, float scale=1., int zero_point=0, MemoryFormat? memory_format=0, Tensor(a!) out) -> Tensor(a!)`
    */
+  _emptyAffineQuantized(...size: number[]): Tensor;
   _emptyAffineQuantized(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; scale?: Float; zeroPoint?: Int; memoryFormat?: MemoryFormat | null; requiresGrad?: boolean }): Tensor;
   _emptyAffineQuantized(size: Ints, options: { scale?: Float; zeroPoint?: Int; memoryFormat?: MemoryFormat | null; out: Tensor }): Tensor;
   /**
@@ -11695,6 +11729,7 @@ export interface TorchFunctions {
    *
    * `aten::empty.out(SymInt[] size, *, MemoryFormat? memory_format=None, Tensor(a!) out) -> Tensor(a!)`
    */
+  empty(...size: number[]): Tensor;
   empty(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; memoryFormat?: MemoryFormat | null; requiresGrad?: boolean }): Tensor;
   empty(size: Ints, options: { memoryFormat?: MemoryFormat | null; out: Tensor }): Tensor;
   /**
@@ -14960,6 +14995,7 @@ export interface TorchFunctions {
    *
    * `aten::ones.out(SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  ones(...size: number[]): Tensor;
   ones(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   ones(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -15293,6 +15329,7 @@ export interface TorchFunctions {
    *
    * `aten::rand.out(SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  rand(...size: number[]): Tensor;
   rand(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   rand(size: Ints, options: { generator: Generator | null; dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   rand(size: Ints, options: { generator: Generator | null; out: Tensor }): Tensor;
@@ -15381,6 +15418,7 @@ export interface TorchFunctions {
    *
    * `aten::randn.out(SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  randn(...size: number[]): Tensor;
   randn(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   randn(size: Ints, options: { generator: Generator | null; dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   randn(size: Ints, options: { generator: Generator | null; out: Tensor }): Tensor;
@@ -16318,6 +16356,7 @@ export interface TorchFunctions {
    */
   sparseCooTensor(indices: Tensor, values: Tensor, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; isCoalesced?: boolean | null; requiresGrad?: boolean }): Tensor;
   sparseCooTensor(indices: Tensor, values: Tensor, size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; isCoalesced?: boolean | null; requiresGrad?: boolean }): Tensor;
+  sparseCooTensor(...size: number[]): Tensor;
   sparseCooTensor(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   sparseCooTensor(size: Ints, options: { out: Tensor }): Tensor;
   /**
@@ -17986,6 +18025,7 @@ export interface TorchFunctions {
    *
    * `aten::zeros.out(SymInt[] size, *, Tensor(a!) out) -> Tensor(a!)`
    */
+  zeros(...size: number[]): Tensor;
   zeros(size: Ints, options?: { dtype?: DType | null; layout?: Layout | null; device?: Device | null; pinMemory?: boolean | null; requiresGrad?: boolean }): Tensor;
   zeros(size: Ints, options: { out: Tensor }): Tensor;
   /**

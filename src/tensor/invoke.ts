@@ -1,0 +1,186 @@
+/** Calling an operator: arguments to the addon, its results back. */
+
+import { NudgeError } from '../errors.ts';
+import { atCaller } from './caller.ts';
+import { type DType, dtypeCode } from './dtype.ts';
+import { beginLists, handles, isTurn, numbers } from './lists.ts';
+import { native, type OperatorNumber } from './native.ts';
+import {
+  choose,
+  closeness,
+  compileOverload,
+  gatherIntegers,
+  noOverload,
+  type OperatorSet,
+  type Options,
+  type Overload,
+} from './overloads.ts';
+import type { Generator } from './random.ts';
+import { ComplexScalar, FloatScalar, type Scalar } from './scalars.ts';
+import type { Parameter, Result } from './schema.ts';
+import { shapesMayChange, Tensor } from './tensor.ts';
+
+export function operatorNumber(overload: Overload): OperatorNumber {
+  overload.number ??= native.operator(overload.schema.qualifiedName);
+  return overload.number;
+}
+
+const LAYOUTS: Record<string, number> = {
+  strided: 0,
+  sparse_coo: 1,
+  sparse_csr: 2,
+  mkldnn: 3,
+  sparse_csc: 4,
+  sparse_bsr: 5,
+  sparse_bsc: 6,
+};
+const MEMORY_FORMATS: Record<string, number> = { contiguous: 0, preserve: 1, channelsLast: 2, channelsLast3d: 3 };
+
+function lookUp(table: Record<string, number>, value: unknown, what: string): number {
+  const code = Object.hasOwn(table, value as string) ? table[value as string] : undefined;
+  if (code !== undefined) return code;
+  throw new NudgeError('OPERATOR_ARGUMENT', `unknown ${what} '${value}'`, { expected: Object.keys(table).join(', ') });
+}
+
+function convert(value: unknown, { kind }: Parameter): unknown {
+  if (value === undefined || value === null) return value;
+  switch (kind) {
+    case 'tensor':
+      return (value as Tensor).handle;
+    case 'tensors':
+    case 'optionalTensors':
+      return handles((value as (Tensor | null)[]).map(handleOrZero));
+    case 'ints':
+    case 'floats':
+      return numbers(value as number | readonly number[]);
+    case 'dtype':
+      return dtypeCode(value as DType);
+    case 'layout':
+      return lookUp(LAYOUTS, value, 'layout');
+    case 'memoryFormat':
+      return lookUp(MEMORY_FORMATS, value, 'memory format');
+    case 'generator':
+      return (value as Generator).id;
+    // Plain copies: a getter or a Proxy among the arguments must not run while the addon takes them apart.
+    case 'scalar':
+      return plainScalar(value as Scalar);
+    case 'scalars':
+      return Array.from(value as readonly Scalar[], plainScalar);
+    case 'bools':
+    case 'strings':
+      return Array.from(value as readonly (boolean | string)[]);
+    default:
+      return value;
+  }
+}
+
+function plainScalar(value: Scalar): unknown {
+  if (value instanceof FloatScalar) return { float: Number(value.float) };
+  return value instanceof ComplexScalar ? { re: Number(value.re), im: Number(value.im) } : value;
+}
+
+/** A freed tensor's handle is 0 too, which in a list would read as absent: any other dead handle is refused by the addon. */
+function handleOrZero(tensor: Tensor | null): number {
+  if (tensor === null) return 0;
+  return tensor.handle === 0 ? -1 : tensor.handle;
+}
+
+function wrapResult(value: unknown, result: Result, overload: Overload, args: readonly unknown[]): unknown {
+  if (result.written !== undefined) {
+    const position = overload.parameters.findIndex(({ written }) => written === result.written);
+    return args[position];
+  }
+  if (value === null || value === undefined) return null;
+  if (result.kind === 'tensor') return new Tensor(value as number);
+  if (result.kind === 'tensors') return (value as number[]).map((handle) => new Tensor(handle));
+  return value;
+}
+
+/** The general way to call an operator: any overload, positional and named arguments. */
+export function invoke(set: OperatorSet, args: readonly unknown[]): unknown {
+  let count = withoutUndefined(args, args.length);
+  const last = args[count - 1];
+  const options = isOptions(last) ? last : undefined;
+  if (options !== undefined) count = withoutUndefined(args, count - 1);
+  const overload = choose(set, args, count, options);
+  if (overload !== undefined) return run(overload, args, count, options);
+  const gathered = gatherIntegers(set, args, count);
+  const gatheredCount = count - (args.length - (gathered ?? args).length);
+  const byIntegers = gathered && choose(set, gathered, gatheredCount, options);
+  if (gathered !== undefined && byIntegers !== undefined) return run(byIntegers, gathered, gatheredCount, options);
+  throw noOverload(set, args.slice(0, count), options);
+}
+
+/** How many arguments are left when the trailing undefined ones are not counted: leaving out and passing undefined are the same. */
+function withoutUndefined(args: readonly unknown[], count: number): number {
+  let left = count;
+  while (left > 0 && args[left - 1] === undefined) left--;
+  return left;
+}
+
+/** Converts all arguments. Should JavaScript run meanwhile (a getter in a list) and call an operator, the lists written so far are lost. */
+function convertAll({ parameters }: Overload, values: readonly unknown[]): unknown[] {
+  const turn = beginLists();
+  const converted = values.map((value, i) => convert(value, parameters[i] as Parameter));
+  if (isTurn(turn)) return converted;
+  const plain = values.map((value) => (Array.isArray(value) ? Array.from(value) : value));
+  beginLists();
+  return plain.map((value, i) => convert(value, parameters[i] as Parameter));
+}
+
+/** Runs an overload that suits the arguments. */
+export function run(
+  overload: Overload,
+  args: readonly unknown[],
+  count: number,
+  options: Options | undefined,
+): unknown {
+  const { parameters, schema, reshapes, factory } = overload;
+  const { results } = schema;
+  const values = parameters.map(({ name }, i) => (i < count ? args[i] : options?.[name]));
+  let converted: unknown[];
+  try {
+    converted = convertAll(overload, values);
+  } catch (error) {
+    if (error instanceof NudgeError) error.message = `${schema.qualifiedName}: ${error.message}`;
+    throw error instanceof NudgeError ? atCaller(error) : error;
+  }
+  if (reshapes) shapesMayChange();
+  const output = native.call(operatorNumber(overload), ...converted);
+  if (results.length === 0) return undefined;
+  if (results.length > 1) {
+    return results.map((result, i) => wrapResult((output as unknown[])[i], result, overload, values));
+  }
+  const result = wrapResult(output, results[0] as Result, overload, values);
+  if (factory && options?.requiresGrad === true && result instanceof Tensor) result.requiresGrad = true;
+  return result;
+}
+
+function isOptions(value: unknown): value is Options {
+  if (typeof value !== 'object' || value === null) return false;
+  const prototype = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
+}
+
+/**
+ * Calls any operator of the dispatcher by its exact name, with arguments in their schema's order: `torch.call('aten::add.Tensor', a, b)`.
+ *
+ * @throws NudgeError `BAD_ARGUMENT` for a name this libtorch does not have.
+ */
+export function callByName(qualifiedName: string, ...args: unknown[]): unknown {
+  let overload = named.get(qualifiedName);
+  if (overload === undefined) {
+    overload = compileOverload(native.schema(String(qualifiedName)));
+    // Keyword-only arguments have a place too here.
+    overload.positional = overload.parameters.length;
+    overload.needsOptions = false;
+    named.set(qualifiedName, overload);
+  }
+  const count = withoutUndefined(args, args.length);
+  if (closeness(overload, args, count, undefined) < 0) {
+    throw noOverload({ name: qualifiedName, overloads: [overload] }, args, undefined);
+  }
+  return run(overload, args, count, undefined);
+}
+
+const named = new Map<string, Overload>();
