@@ -85,14 +85,16 @@ function handleOrZero(tensor: Tensor | null): number {
   return tensor.handle === 0 ? -1 : tensor.handle;
 }
 
-function wrapResult(value: unknown, result: Result, overload: Overload, args: readonly unknown[]): unknown {
-  if (result.written !== undefined) {
-    const position = overload.parameters.findIndex(({ written }) => written === result.written);
-    return args[position];
-  }
+function wrapResult(
+  value: unknown,
+  { kind, written }: Result,
+  { parameters }: Overload,
+  values: readonly unknown[],
+): unknown {
+  if (written !== undefined) return values[parameters.findIndex((parameter) => parameter.written === written)];
   if (value === null || value === undefined) return null;
-  if (result.kind === 'tensor') return new Tensor(value as number);
-  if (result.kind === 'tensors') return (value as number[]).map((handle) => new Tensor(handle));
+  if (kind === 'tensor') return new Tensor(value as number);
+  if (kind === 'tensors') return (value as number[]).map((handle) => new Tensor(handle));
   return value;
 }
 
@@ -118,14 +120,46 @@ function withoutUndefined(args: readonly unknown[], count: number): number {
   return left;
 }
 
-/** Converts all arguments. Should JavaScript run meanwhile (a getter in a list) and call an operator, the lists written so far are lost. */
-function convertAll({ parameters }: Overload, values: readonly unknown[]): unknown[] {
+/** The values in their schema's order, without those at the end that are left to their defaults. */
+function inOrder({ parameters }: Overload, args: readonly unknown[], count: number, options: Options): unknown[] {
+  const values: unknown[] = [];
+  for (let i = 0; i < parameters.length; i++)
+    values.push(i < count ? args[i] : options[(parameters[i] as Parameter).name]);
+  values.length = withoutUndefined(values, values.length);
+  return values;
+}
+
+function convertAll({ parameters, schema }: Overload, values: readonly unknown[], count: number): unknown[] {
   const turn = beginLists();
-  const converted = values.map((value, i) => convert(value, parameters[i] as Parameter));
+  const converted: unknown[] = [];
+  try {
+    for (let i = 0; i < count; i++) converted.push(convert(values[i], parameters[i] as Parameter));
+  } catch (error) {
+    if (!(error instanceof NudgeError)) throw error;
+    error.message = `${schema.qualifiedName}: ${error.message}`;
+    throw atCaller(error);
+  }
   if (isTurn(turn)) return converted;
-  const plain = values.map((value) => (Array.isArray(value) ? Array.from(value) : value));
+  // JavaScript ran meanwhile (a getter in a list) and called an operator, which overwrote the lists. Plain copies run nothing.
   beginLists();
-  return plain.map((value, i) => convert(value, parameters[i] as Parameter));
+  const plain = values.map((value) => (Array.isArray(value) ? Array.from(value) : value));
+  return plain.slice(0, count).map((value, i) => convert(value, parameters[i] as Parameter));
+}
+
+/** Spreading a list into a native call costs more than the call. */
+function callNative(number: OperatorNumber, values: readonly unknown[]): unknown {
+  switch (values.length) {
+    case 1:
+      return native.call(number, values[0]);
+    case 2:
+      return native.call(number, values[0], values[1]);
+    case 3:
+      return native.call(number, values[0], values[1], values[2]);
+    case 4:
+      return native.call(number, values[0], values[1], values[2], values[3]);
+    default:
+      return native.call(number, ...values);
+  }
 }
 
 /** Runs an overload that suits the arguments. */
@@ -135,18 +169,12 @@ export function run(
   count: number,
   options: Options | undefined,
 ): unknown {
-  const { parameters, schema, reshapes, factory } = overload;
-  const { results } = schema;
-  const values = parameters.map(({ name }, i) => (i < count ? args[i] : options?.[name]));
-  let converted: unknown[];
-  try {
-    converted = convertAll(overload, values);
-  } catch (error) {
-    if (error instanceof NudgeError) error.message = `${schema.qualifiedName}: ${error.message}`;
-    throw error instanceof NudgeError ? atCaller(error) : error;
-  }
+  const { reshapes, factory } = overload;
+  const { results } = overload.schema;
+  const values = options === undefined ? args : inOrder(overload, args, count, options);
+  const converted = convertAll(overload, values, options === undefined ? count : values.length);
   if (reshapes) shapesMayChange();
-  const output = native.call(operatorNumber(overload), ...converted);
+  const output = callNative(operatorNumber(overload), converted);
   if (results.length === 0) return undefined;
   if (results.length > 1) {
     return results.map((result, i) => wrapResult((output as unknown[])[i], result, overload, values));
@@ -178,7 +206,7 @@ export function callByName(qualifiedName: string, ...args: unknown[]): unknown {
   }
   const count = withoutUndefined(args, args.length);
   if (closeness(overload, args, count, undefined) < 0) {
-    throw noOverload({ name: qualifiedName, overloads: [overload] }, args, undefined);
+    throw noOverload({ name: qualifiedName, overloads: [overload], chosen: new Map() }, args, undefined);
   }
   return run(overload, args, count, undefined);
 }

@@ -83,7 +83,7 @@ const compiled = new Map<string, OperatorSet>();
 function compileSet(name: string, texts: readonly string[]): OperatorSet {
   let set = compiled.get(name);
   if (set === undefined) {
-    set = { name, overloads: texts.map(compileOverload) };
+    set = { name, overloads: texts.map(compileOverload), chosen: new Map() };
     compiled.set(name, set);
   }
   return set;
@@ -112,7 +112,11 @@ export function installOperators(): Record<string, (...args: unknown[]) => unkno
   const functions: Record<string, (...args: unknown[]) => unknown> = {};
   for (const [aten, texts] of Object.entries(SCHEMAS)) {
     const name = camelCase(aten);
-    functions[name] = (...args) => invoke(compileSet(name, texts), args);
+    let set: OperatorSet | undefined;
+    functions[name] = (...args) => {
+      set ??= compileSet(name, texts);
+      return invoke(set, args);
+    };
     if (texts.some(isMethod) && !Object.hasOwn(Tensor.prototype, name)) installMethod(name, texts);
   }
   return functions;

@@ -32,6 +32,8 @@ export interface Overload {
 export interface OperatorSet {
   name: string;
   overloads: readonly Overload[];
+  /** The overloads chosen so far, by the types of the arguments. */
+  chosen: Map<number, Overload>;
 }
 
 /** In-place operators that change more than the elements. */
@@ -148,6 +150,24 @@ export function closeness(
 
 /** The overload that suits the call best, or undefined when none does. */
 export function choose(
+  set: OperatorSet,
+  args: readonly unknown[],
+  count: number,
+  options: Options | undefined,
+): Overload | undefined {
+  if (options !== undefined) return search(set, args, count, options);
+  // The choice depends on the types alone, so calls of the same types need not search again.
+  const key = signature(args, count);
+  if (key === 0) return search(set, args, count, undefined);
+  let overload = set.chosen.get(key);
+  if (overload === undefined) {
+    overload = search(set, args, count, undefined);
+    if (overload !== undefined) set.chosen.set(key, overload);
+  }
+  return overload;
+}
+
+function search(
   { overloads }: OperatorSet,
   args: readonly unknown[],
   count: number,
@@ -163,6 +183,44 @@ export function choose(
     }
   }
   return best;
+}
+
+/** A number for the types of the arguments, four bits each; 0 where it would not say enough. */
+function signature(args: readonly unknown[], count: number): number {
+  if (count > 12) return 0;
+  let key = 1;
+  for (let i = 0; i < count; i++) {
+    const code = typeCode(args[i]);
+    if (code < 0) return 0;
+    key = key * 16 + code;
+  }
+  return key;
+}
+
+function typeCode(value: unknown): number {
+  if (value instanceof Tensor) return 2;
+  switch (typeof value) {
+    case 'undefined':
+      return 0;
+    case 'number':
+      return Number.isInteger(value) ? 3 : 4;
+    case 'boolean':
+      return 5;
+    case 'string':
+      return 6;
+    case 'bigint':
+      return 7;
+    default:
+      return value === null ? 1 : Array.isArray(value) ? listCode(value) : -1;
+  }
+}
+
+/** Lists of integers and of tensors, by far the most; empty, mixed and other lists take the long way. */
+function listCode(list: readonly unknown[]): number {
+  const code = typeCode(list[0]);
+  if (code !== 2 && code !== 3) return -1;
+  for (let i = 1; i < list.length; i++) if (typeCode(list[i]) !== code) return -1;
+  return code + 6;
 }
 
 /** `zeros(2, 3)` and `x.view(2, -1)`: where an operator takes one list of integers and nothing else, they may come without brackets. */
