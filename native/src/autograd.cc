@@ -102,13 +102,14 @@ napi_value pop_inference_mode(napi_env env, napi_callback_info info) {
 napi_value push_autocast(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   const at::DeviceType device = parse_device(get_string(env, args[0])).type();
-  auto& states = Environment::of(env).autocasts;
-  states.push_back({device, at::autocast::is_autocast_enabled(device), at::autocast::get_autocast_dtype(device)});
+  const bool enabled = args.flag(1);
+  const AutocastState before{device, at::autocast::is_autocast_enabled(device), at::autocast::get_autocast_dtype(device)};
+  const at::ScalarType dtype = args.present(2) ? static_cast<at::ScalarType>(get_int64(env, args[2], "dtype")) : before.dtype;
+  // Everything that can fail is behind us: whoever fails here is not popped.
+  at::autocast::set_autocast_dtype(device, dtype);
+  at::autocast::set_autocast_enabled(device, enabled);
   at::autocast::increment_nesting();
-  if (args.present(2)) {
-    at::autocast::set_autocast_dtype(device, static_cast<at::ScalarType>(get_int64(env, args[2], "dtype")));
-  }
-  at::autocast::set_autocast_enabled(device, args.flag(1));
+  Environment::of(env).autocasts.push_back(before);
   return nullptr;
 }
 

@@ -302,6 +302,7 @@ napi_value results_to_js(napi_env env, const Environment& environment, const Ope
 // A message is for reading: of long lists and strings it shows the beginning.
 constexpr size_t kShownElements = 16;
 constexpr size_t kShownCharacters = 80;
+constexpr size_t kShownReason = 1000;  // libtorch's own messages list every size of a shape
 
 void describe_value(std::ostringstream& text, const c10::IValue& value) {
   if (value.isTensor()) {
@@ -327,7 +328,7 @@ void describe_value(std::ostringstream& text, const c10::IValue& value) {
 // libtorch's own message, without the C++ frames that follow it, and what the operator was called with.
 std::string describe_failure(const Operator& op, const Stack& arguments, const std::string& reason) {
   std::ostringstream text;
-  text << op.name << ": " << reason;
+  text << op.name << ": " << reason.substr(0, kShownReason) << (reason.size() > kShownReason ? "..." : "");
   for (size_t i = 0; i < arguments.size(); ++i) {
     text << "\n  " << op.arguments[i].name << ": ";
     describe_value(text, arguments[i]);

@@ -3,6 +3,7 @@
 #include <ATen/ops/empty.h>
 
 #include <cstring>
+#include <sstream>
 
 #include "environment.h"
 
@@ -126,11 +127,17 @@ napi_value from_bytes(napi_env env, napi_callback_info info) {
   Arguments<3> args(env, info);
   const Bytes bytes = get_bytes(env, args[0]);
   const auto type = static_cast<at::ScalarType>(get_int64(env, args[2], "dtype"));
-  at::Tensor tensor = at::empty(get_shape(env, args[1]), at::TensorOptions().dtype(type).device(at::kCPU));
-  if (tensor.nbytes() != bytes.length) {
-    fail("SHAPE_MISMATCH", "the data holds " + std::to_string(bytes.length) + " bytes, but " + describe(tensor) + " takes " +
-                               std::to_string(tensor.nbytes()));
+  const std::vector<int64_t> sizes = get_shape(env, args[1]);
+  // Compared before memory is spent: a shape may come from a hostile file. In floating point, so that nothing overflows.
+  double needed = static_cast<double>(c10::elementSize(type));
+  for (const int64_t size : sizes) needed *= static_cast<double>(size);
+  if (needed != static_cast<double>(bytes.length)) {
+    std::ostringstream text;
+    text << "the data holds " << bytes.length << " bytes, but " << c10::getDtypeNames(type).first << " " << at::IntArrayRef(sizes)
+         << " takes " << needed;
+    fail("SHAPE_MISMATCH", text.str());
   }
+  at::Tensor tensor = at::empty(sizes, at::TensorOptions().dtype(type).device(at::kCPU));
   if (bytes.length > 0) std::memcpy(tensor.mutable_data_ptr(), bytes.data, bytes.length);
   return make_tensor(env, std::move(tensor));
 }

@@ -3,6 +3,7 @@
 import { NudgeError } from '../errors.ts';
 import { type DType, dtypeCode, dtypeOfTypedArray, type TypedArray } from './dtype.ts';
 import { native } from './native.ts';
+import { checkOptions } from './options.ts';
 import { type Device, Tensor } from './tensor.ts';
 
 export interface TensorOptions {
@@ -84,7 +85,7 @@ type IntegerDType = keyof typeof INTEGERS;
 /** The elements as bytes, in the dtype asked for or in a float that converts to it. */
 function encode(elements: readonly Element[], dtype: DType): { bytes: Uint8Array; dtype: DType } {
   if (Object.hasOwn(INTEGERS, dtype)) return { bytes: encodeIntegers(elements, dtype as IntegerDType), dtype };
-  if (dtype === 'bool') return { bytes: Uint8Array.from(elements, (element) => Number(Boolean(element))), dtype };
+  if (dtype === 'bool') return { bytes: Uint8Array.from(elements, (element) => Number(Number(element) !== 0)), dtype };
   const wide = dtype === 'float64' || dtype === 'complex128';
   const array = wide ? Float64Array.from(elements, Number) : Float32Array.from(elements, Number);
   return { bytes: asBytes(array), dtype: wide ? 'float64' : 'float32' };
@@ -138,6 +139,7 @@ function finish(made: Tensor, { dtype, device, requiresGrad = false }: TensorOpt
  * @throws NudgeError `SHAPE_MISMATCH` for ragged lists.
  */
 export function tensor(data: TensorData | Tensor, options: TensorOptions = {}): Tensor {
+  checkOptions(options, ['dtype', 'device', 'requiresGrad'], 'torch.tensor');
   if (data instanceof Tensor) {
     using detached = data.detach();
     return finish(detached.clone(), options);

@@ -180,7 +180,8 @@ export function run(
     return results.map((result, i) => wrapResult((output as unknown[])[i], result, overload, values));
   }
   const result = wrapResult(output, results[0] as Result, overload, values);
-  if (factory && options?.requiresGrad === true && result instanceof Tensor) result.requiresGrad = true;
+  const requiresGrad = factory ? options?.requiresGrad : undefined;
+  if (requiresGrad !== undefined) (result as Tensor).requiresGrad = requiresGrad as boolean;
   return result;
 }
 

@@ -3,6 +3,7 @@
 import { NudgeError } from '../errors.ts';
 import { type DType, dtypeCode } from './dtype.ts';
 import { native } from './native.ts';
+import { checkOptions } from './options.ts';
 import { refusePromise } from './scope.ts';
 
 /** A mode that outlived its function through a Promise would leak into whatever runs meanwhile. */
@@ -58,6 +59,7 @@ const autocasts: AutocastOptions[] = [];
 
 /** Runs matrix products and the like in the lower precision, and what needs the range in float32. */
 export function autocast<T>(options: AutocastOptions, fn: () => T): T {
+  checkOptions(options, ['device', 'dtype', 'enabled'], 'torch.autocast');
   const { device = 'cpu', dtype, enabled = true } = options;
   if (dtype !== undefined && dtype !== 'bfloat16' && dtype !== 'float16') {
     throw new NudgeError('BAD_ARGUMENT', 'autocast computes in a 16-bit float', {

@@ -5,6 +5,7 @@
 import { NudgeError } from '../errors.ts';
 import { atCaller } from './caller.ts';
 import type { OperatorNumber } from './native.ts';
+import { nearest } from './options.ts';
 import { Generator } from './random.ts';
 import { ComplexScalar, FloatScalar } from './scalars.ts';
 import { camelCase, type Parameter, parseSchema, type Schema } from './schema.ts';
@@ -217,9 +218,10 @@ function typeCode(value: unknown): number {
 
 /** Lists of integers and of tensors, by far the most; empty, mixed and other lists take the long way. */
 function listCode(list: readonly unknown[]): number {
-  const code = typeCode(list[0]);
+  // Lists of lists are no argument of any operator, and may hold themselves.
+  const code = Array.isArray(list[0]) ? -1 : typeCode(list[0]);
   if (code !== 2 && code !== 3) return -1;
-  for (let i = 1; i < list.length; i++) if (typeCode(list[i]) !== code) return -1;
+  for (let i = 1; i < list.length; i++) if (Array.isArray(list[i]) || typeCode(list[i]) !== code) return -1;
   return code + 6;
 }
 
@@ -263,8 +265,7 @@ function unknownOption(overloads: readonly Overload[], options: Options = {}): s
   const known = new Set(overloads.flatMap(({ byName }) => [...byName.keys()]));
   const unknown = Object.keys(options).find((key) => !known.has(key) && key !== 'requiresGrad');
   if (unknown === undefined) return undefined;
-  const bare = (name: string) => name.toLowerCase().replaceAll('_', '');
-  const meant = [...known].find((name) => bare(name) === bare(unknown));
+  const meant = nearest(known, unknown);
   return `There is no option '${unknown}'${meant === undefined ? '' : `: write '${meant}'`}.`;
 }
 
@@ -284,5 +285,5 @@ function describeValue(value: unknown, depth = 0): string {
     return `[${shown.join(', ')}${value.length > 6 ? `, ... ${value.length} in all` : ''}]`;
   }
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
-  return typeof value === 'object' && value !== null ? (value.constructor?.name ?? 'object') : String(value);
+  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value);
 }

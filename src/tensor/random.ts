@@ -2,6 +2,7 @@
 
 import { NudgeError } from '../errors.ts';
 import { native } from './native.ts';
+import { checkOptions } from './options.ts';
 import { Tensor } from './tensor.ts';
 
 const generators = new FinalizationRegistry<number>((id) => native.deleteGenerator(id));
@@ -28,7 +29,9 @@ export class Generator {
   readonly device: string;
 
   /** @param options.seed - without one, libtorch's default seed; so that a run without seeds repeats too. */
-  constructor({ seed, device = 'cpu' }: { seed?: number | bigint; device?: string } = {}) {
+  constructor(options: { seed?: number | bigint; device?: string } = {}) {
+    checkOptions(options, ['seed', 'device'], 'Generator');
+    const { seed, device = 'cpu' } = options;
     this.id = native.newGenerator(device);
     this.device = device;
     generators.register(this, this.id);

@@ -126,12 +126,13 @@ interface ParsedType {
   alias: boolean;
 }
 
-const TYPE = /^([A-Za-z_][\w.]*)(?:\(([^)]*)\))?(\?)?(?:\[(\d*)\])?(\?)?$/;
+const TYPE = /^([A-Za-z_][\w.]*)(?:\(([^)]*)\))?(\?)?(?:\[(\d*)\])?(?:\(([^)]*)\))?(\?)?$/;
 
 function parseType(text: string): ParsedType {
   const match = TYPE.exec(text);
   if (match === null) return { kind: 'unsupported', nullable: false, single: false, written: undefined, alias: false };
-  const [, base = '', alias, innerOptional, length, outerOptional] = match;
+  const [, base = '', elementAlias, innerOptional, length, listAlias, outerOptional] = match;
+  const alias = elementAlias ?? listAlias;
   const element = KINDS[base] ?? 'unsupported';
   const isList = length !== undefined;
   let kind: Kind = element;

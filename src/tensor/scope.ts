@@ -10,8 +10,16 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import { NudgeError } from '../errors.ts';
 import { type Handle, native } from './native.ts';
 
+/**
+ * A clone of a Tensor would be a bare number that nobody owns. A function among its properties makes structuredClone and
+ * postMessage refuse it, by this name (markAsUncloneable says it better, and costs 40 ns a tensor).
+ */
+const useReleaseAndAdopt = function tensorsAreHandedOverWithReleaseAndAdopt(): void {};
+
 /** What a scope or the collector owns: the base of `Tensor`. */
 export class OwnedHandle {
+  /** @internal */
+  readonly uncloneable = useReleaseAndAdopt;
   /** @internal The place in the native table; 0 once given away or freed. */
   handle: Handle;
   /** @internal The scope that will free it; null when it is kept, freed, or left to the collector. */

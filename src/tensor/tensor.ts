@@ -11,6 +11,7 @@ import { type DType, dtypeBytes, dtypeCode, dtypeName, isDType, type TypedArray,
 import type { TensorMethods } from './generated/types.ts';
 import { type Index, read, write } from './indexing.ts';
 import { native } from './native.ts';
+import { checkOptions } from './options.ts';
 import { format, type Nested, nest } from './print.ts';
 import type { Scalar } from './scalars.ts';
 import { disown, keep, OwnedHandle } from './scope.ts';
@@ -192,6 +193,12 @@ export class Tensor extends OwnedHandle implements Disposable {
   ): Tensor {
     if (target instanceof Tensor) return this.to({ dtype: target.dtype, device: target.device });
     if (typeof target === 'string') return this.to(isDType(target) ? { dtype: target } : { device: target });
+    if (typeof target !== 'object' || target === null) {
+      throw new NudgeError('BAD_ARGUMENT', 'to() takes a dtype, a device, a tensor or options', {
+        received: String(target),
+      });
+    }
+    checkOptions(target, ['dtype', 'device', 'copy', 'nonBlocking'], 'to');
     const { dtype = this.dtype, device = this.device, copy = false, nonBlocking = false } = target;
     dtypeCode(dtype);
     const sameDevice = device === this.device || (device === 'cuda' && this.device.startsWith('cuda'));
@@ -286,7 +293,7 @@ export class Tensor extends OwnedHandle implements Disposable {
     }
     const gradient = first instanceof Tensor ? first : null;
     const options = first instanceof Tensor ? second : (second ?? first);
-    const { retainGraph, createGraph = false } = options ?? {};
+    const { retainGraph, createGraph = false } = checkBackward(options ?? {}, 'backward');
     native.backward([this.handle], [gradient?.handle ?? null], retainGraph, createGraph);
   }
 
@@ -350,6 +357,12 @@ export class Tensor extends OwnedHandle implements Disposable {
     }
     return Number(this.item());
   }
+}
+
+/** @internal */
+export function checkBackward(options: BackwardOptions, where: string): BackwardOptions {
+  checkOptions(options, ['retainGraph', 'createGraph'], where);
+  return options;
 }
 
 /** "float32 [2, 3] on cpu" */

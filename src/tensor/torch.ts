@@ -9,14 +9,18 @@ import { debugMemory, memory } from './memory.ts';
 import { autocast, autocastState, enableGrad, inferenceMode, isGradEnabled, noGrad } from './modes.ts';
 import { type EngineVersion, native } from './native.ts';
 import { installOperators } from './operators.ts';
+import { checkOptions } from './options.ts';
 import { Generator, getRngState, manualSeed, setRngState } from './random.ts';
 import { ComplexScalar, FloatScalar } from './scalars.ts';
 import { scope, scopeAsync } from './scope.ts';
-import { type BackwardOptions, type Device, Tensor } from './tensor.ts';
+import { type BackwardOptions, checkBackward, type Device, Tensor } from './tensor.ts';
+
+/** The gradients of several outputs, or of the only one. */
+export type Gradients = Tensor | null | readonly (Tensor | null)[];
 
 export interface GradOptions extends BackwardOptions {
   /** The gradient of each output; may be left out, or null, for outputs of one element. */
-  gradOutputs?: readonly (Tensor | null)[];
+  gradOutputs?: Gradients;
   /** Give null for an input that the outputs do not depend on, instead of an error. Default false. */
   allowUnused?: boolean;
 }
@@ -32,23 +36,22 @@ function listOf(tensors: Tensor | readonly Tensor[], name: string): readonly Ten
 
 const handles = (tensors: readonly Tensor[]): number[] => tensors.map(({ handle }) => handle);
 
-function gradientHandles(count: number, gradients: readonly (Tensor | null)[] = []): (number | null)[] {
-  if (gradients.length !== 0 && gradients.length !== count) {
-    throw new NudgeError('BAD_ARGUMENT', 'each output needs one gradient', {
+/** One gradient an output, null where it has a single element; a single one may stand without its list. */
+function gradientHandles(count: number, gradients: Gradients = []): (number | null)[] {
+  const list: readonly (Tensor | null)[] = gradients === null || gradients instanceof Tensor ? [gradients] : gradients;
+  const fits = Array.isArray(list) && list.every((entry) => entry === null || entry instanceof Tensor);
+  if (!fits || (list.length !== 0 && list.length !== count)) {
+    throw new NudgeError('BAD_ARGUMENT', 'each output needs one gradient, a tensor or null', {
       expected: `${count} gradients`,
-      received: String(gradients.length),
+      received: fits ? String(list.length) : String(gradients),
     });
   }
-  return Array.from({ length: count }, (_, i) => gradients[i]?.handle ?? null);
+  return Array.from({ length: count }, (_, i) => list[i]?.handle ?? null);
 }
 
 /** Adds the gradients of all `outputs` to the `grad` of the leaves, in one pass. */
-function backward(
-  outputs: Tensor | readonly Tensor[],
-  gradients?: readonly (Tensor | null)[],
-  options: BackwardOptions = {},
-): void {
-  const { retainGraph, createGraph = false } = options;
+function backward(outputs: Tensor | readonly Tensor[], gradients?: Gradients, options: BackwardOptions = {}): void {
+  const { retainGraph, createGraph = false } = checkBackward(options, 'torch.backward');
   const all = listOf(outputs, 'outputs');
   native.backward(handles(all), gradientHandles(all.length, gradients), retainGraph, createGraph);
 }
@@ -69,6 +72,7 @@ function grad(
   inputs: readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
+  checkOptions(options, ['gradOutputs', 'retainGraph', 'createGraph', 'allowUnused'], 'torch.grad');
   const { gradOutputs, retainGraph, createGraph = false, allowUnused = false } = options;
   const all = listOf(outputs, 'outputs');
   const gradients = gradientHandles(all.length, gradOutputs);
