@@ -149,7 +149,7 @@ napi_value to_bytes(napi_env env, napi_callback_info info) {
   Arguments<2> args(env, info);
   const at::Tensor tensor = plain(get_tensor(env, args[0]));
   const Bytes bytes = get_bytes(env, args[1]);
-  if (tensor.nbytes() != bytes.length) fail("BAD_ARGUMENT", "toBytes: the target has the wrong size");
+  if (tensor.nbytes() != bytes.length) fail("BAD_ARGUMENT", "the buffer for the bytes has the wrong size");
   if (bytes.length > 0) std::memcpy(bytes.data, tensor.const_data_ptr(), bytes.length);
   return nullptr;
 }
