@@ -10,7 +10,7 @@ namespace {
 // 24 bits of slot, 29 of generation: together they fill the 53 bits that a double holds exactly.
 constexpr int kSlotBits = 24;
 constexpr uint64_t kSlotMask = (uint64_t{1} << kSlotBits) - 1;
-constexpr uint32_t kGenerationMask = (1u << 29) - 1;
+constexpr uint32_t kLastGeneration = (1u << 29) - 1;
 }  // namespace
 
 // Leaked on purpose: threads may still run, and release, while static destructors do.
@@ -75,12 +75,13 @@ at::Tensor TensorTable::take(Slot& slot, uint32_t index) {
   slot.tensor = at::Tensor();
   slot.live = false;
   slot.owner = kNobody;
-  // Generation 0 is never given out, so that no handle is ever 0.
-  slot.generation = (slot.generation + 1) & kGenerationMask;
-  if (slot.generation == 0) slot.generation = 1;
+  --live_;
+  // A slot whose generations are used up is given up: were they counted from the start again, a handle that has been stale for
+  // long would come alive, over somebody else's tensor.
+  if (slot.generation == kLastGeneration) return tensor;
+  ++slot.generation;
   slot.next_free = first_free_;
   first_free_ = index;
-  --live_;
   return tensor;
 }
 

@@ -1,7 +1,9 @@
 // Looking at a tensor, and moving data in and out.
 #include <ATen/TensorUtils.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cstring>
 #include <sstream>
 
@@ -130,8 +132,12 @@ napi_value from_bytes(napi_env env, napi_callback_info info) {
   const std::vector<int64_t> sizes = get_shape(env, args[1]);
   // Compared before memory is spent: a shape may come from a hostile file. In floating point, so that nothing overflows.
   double needed = static_cast<double>(c10::elementSize(type));
-  for (const int64_t size : sizes) needed *= static_cast<double>(size);
-  if (needed != static_cast<double>(bytes.length)) {
+  double largest = needed;  // with every 0 as a 1: libtorch's strides must not overflow either
+  for (const int64_t size : sizes) {
+    needed *= static_cast<double>(size);
+    largest *= static_cast<double>(std::max<int64_t>(size, 1));
+  }
+  if (needed != static_cast<double>(bytes.length) || largest > kMaxSafeInteger) {
     std::ostringstream text;
     text << "the data holds " << bytes.length << " bytes, but " << c10::getDtypeNames(type).first << " " << at::IntArrayRef(sizes)
          << " takes " << needed;
@@ -142,7 +148,11 @@ napi_value from_bytes(napi_env env, napi_callback_info info) {
   return make_tensor(env, std::move(tensor));
 }
 
-at::Tensor plain(const at::Tensor& tensor) { return tensor.detach().resolve_conj().resolve_neg().cpu().contiguous(); }
+at::Tensor plain(const at::Tensor& tensor) {
+  // A gradient known to be zero may have no memory at all.
+  if (tensor._is_zerotensor()) return at::zeros(tensor.sizes(), tensor.options().device(at::kCPU));
+  return tensor.detach().resolve_conj().resolve_neg().cpu().contiguous();
+}
 
 // toBytes(tensor, into: Uint8Array): copies the elements in row-major order, from any device and layout.
 napi_value to_bytes(napi_env env, napi_callback_info info) {
@@ -160,7 +170,7 @@ void release_mapping(napi_env, void*, void* hint) { delete static_cast<at::Tenso
 napi_value map(napi_env env, napi_callback_info info) {
   Arguments<1> args(env, info);
   const at::Tensor tensor = get_tensor(env, args[0]);
-  if (!tensor.is_cpu() || !tensor.is_contiguous() || tensor.is_conj() || tensor.is_neg()) {
+  if (!tensor.is_cpu() || !tensor.is_contiguous() || tensor.is_conj() || tensor.is_neg() || tensor._is_zerotensor()) {
     fail("BAD_ARGUMENT", "only a contiguous tensor on the CPU can be mapped, got " + describe(tensor) +
                              (tensor.is_contiguous() ? "" : " (not contiguous)") + ". Use x.cpu().contiguous()");
   }

@@ -18,6 +18,11 @@ function readState(which: number | string): Uint8Array {
 }
 
 function writeState(which: number | string, bytes: Uint8Array): void {
+  if (!(bytes instanceof Uint8Array)) {
+    throw new NudgeError('BAD_ARGUMENT', "a generator's state is a Uint8Array, as getState() gives it", {
+      received: String(bytes),
+    });
+  }
   using state = new Tensor(native.fromBytes(bytes, [bytes.length], 0));
   native.setGeneratorState(which, state.handle);
 }

@@ -57,6 +57,11 @@ function backward(outputs: Tensor | readonly Tensor[], gradients?: Gradients, op
 }
 
 /** The gradients of `outputs` with respect to each of `inputs`, returned instead of added to `grad`. */
+function grad(
+  outputs: Tensor | readonly Tensor[],
+  inputs: Tensor,
+  options?: GradOptions & { allowUnused?: false },
+): [Tensor];
 function grad<const I extends readonly Tensor[]>(
   outputs: Tensor | readonly Tensor[],
   inputs: I,
@@ -69,7 +74,7 @@ function grad<const I extends readonly Tensor[]>(
 ): { -readonly [K in keyof I]: Tensor | null };
 function grad(
   outputs: Tensor | readonly Tensor[],
-  inputs: readonly Tensor[],
+  inputs: Tensor | readonly Tensor[],
   options: GradOptions = {},
 ): (Tensor | null)[] {
   checkOptions(options, ['gradOutputs', 'retainGraph', 'createGraph', 'allowUnused'], 'torch.grad');
