@@ -5,6 +5,7 @@
 
 import { describe, expect, it } from 'vitest';
 import { NudgeError } from '../../errors.ts';
+import { Random } from '../files/testing.ts';
 import { SAFETENSORS_DTYPES, tensorSize } from './format.ts';
 import { readHeader } from './header.ts';
 import { layOut, planTensors, type RawTensor } from './layout.ts';
@@ -15,23 +16,6 @@ import { fileOf, MemorySource } from './testing.ts';
 const MUTATIONS = 30_000;
 // Each takes well under a millisecond; the rest is for a busy machine and the garbage collector.
 const SLOWEST_MS = 1000;
-
-class Random {
-  #state: number;
-  constructor(seed: number) {
-    this.#state = seed;
-  }
-  /** An integer from 0 to `limit - 1` (mulberry32). */
-  below(limit: number): number {
-    this.#state = (this.#state + 0x6d2b79f5) | 0;
-    let t = Math.imul(this.#state ^ (this.#state >>> 15), 1 | this.#state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return Math.floor((((t ^ (t >>> 14)) >>> 0) / 2 ** 32) * limit);
-  }
-  pick<T>(list: readonly T[]): T {
-    return list[this.below(list.length)] as T;
-  }
-}
 
 interface File {
   header: string;

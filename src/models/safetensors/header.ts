@@ -8,7 +8,7 @@
  */
 
 import { NudgeError } from '../../errors.ts';
-import { bytes, quote, quoteSome, showShape } from './describe.ts';
+import { type ByteSource, bytes, quote, quoteSome, readBytes, showShape } from '../files/index.ts';
 import {
   isSafetensorsDtype,
   MAX_HEADER_BYTES,
@@ -19,7 +19,6 @@ import {
   tensorSize,
 } from './format.ts';
 import { OtherNumber, parseStrictJson, type StrictJson, StrictJsonError } from './json.ts';
-import { type ByteSource, readBytes } from './source.ts';
 
 /** Where one tensor lies and how to read its bytes. */
 export interface TensorInfo {

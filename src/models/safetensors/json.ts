@@ -7,7 +7,7 @@
  * The grammar is RFC 8259's. Nesting is limited like the reference implementation's, so that the stack cannot overflow.
  */
 
-import { quote } from './describe.ts';
+import { quote } from '../files/index.ts';
 
 /** A number that is not a non-negative safe integer in plain digits: `-1`, `2.0`, `1e3`, `18446744073709551615`. */
 export class OtherNumber {

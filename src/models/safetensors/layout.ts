@@ -1,7 +1,7 @@
 /** From tensors to the bytes of a header, and to shards: everything about writing that needs no disk. */
 
 import { NudgeError } from '../../errors.ts';
-import { bytes, quote, showShape } from './describe.ts';
+import { bytes, quote, showShape } from '../files/index.ts';
 import {
   alignmentRank,
   isSafetensorsDtype,

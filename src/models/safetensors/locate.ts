@@ -8,12 +8,10 @@
 import { readdir, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { NudgeError } from '../../errors.ts';
-import { bytes, quote, quoteSome } from './describe.ts';
+import { bytes, errorCode, FileSource, ioFailed, quote, quoteSome, readBytes } from '../files/index.ts';
 import { MAX_HEADER_BYTES } from './format.ts';
 import { tensorPath } from './header.ts';
-import { errorCode, ioFailed } from './io.ts';
 import { parseStrictJson, StrictJsonError } from './json.ts';
-import { FileSource, readBytes } from './source.ts';
 
 /** The names under which a model's directory holds its weights. */
 export const SINGLE_FILE = 'model.safetensors';

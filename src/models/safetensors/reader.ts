@@ -2,10 +2,9 @@
 
 import { NudgeError } from '../../errors.ts';
 import type { Device, DType, Tensor } from '../../tensor/index.ts';
-import { bytes, quote, quoteSome } from './describe.ts';
+import { type ByteSource, bytes, FileSource, quote, quoteSome, readBytes } from '../files/index.ts';
 import { readHeader, type SafetensorsHeader, type TensorInfo, tensorPath } from './header.ts';
 import { locate, openShard } from './locate.ts';
-import { type ByteSource, FileSource, readBytes } from './source.ts';
 
 /** Where a tensor goes and in which precision; as stored, on the CPU, when left out. */
 export interface ConvertOptions {

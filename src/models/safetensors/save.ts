@@ -2,7 +2,7 @@
 
 import { NudgeError } from '../../errors.ts';
 import type { Tensor } from '../../tensor/index.ts';
-import { quote } from './describe.ts';
+import { quote } from '../files/index.ts';
 import { safetensorsDtype } from './format.ts';
 import type { RawTensor } from './layout.ts';
 import { type SaveOptions, writeSafetensors } from './write.ts';

@@ -3,8 +3,7 @@
 import { readdir, rm, stat } from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { NudgeError } from '../../errors.ts';
-import { bytes, quote } from './describe.ts';
-import { ioFailed } from './io.ts';
+import { bytes, fileExists, ioFailed, quote, syncDirectory, TemporaryFile } from '../files/index.ts';
 import {
   indexJson,
   type Layout,
@@ -15,7 +14,6 @@ import {
   splitIntoShards,
 } from './layout.ts';
 import { INDEX_SUFFIX } from './locate.ts';
-import { fileExists, syncDirectory, TemporaryFile } from './temporary.ts';
 
 export interface SaveOptions {
   /** Free text for the header of every file, such as `{ format: 'pt' }`, which `transformers` likes to see. Default: none. */

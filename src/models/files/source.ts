@@ -50,7 +50,7 @@ export class FileSource implements ByteSource, AsyncDisposable {
         path,
         expected: 'a regular file',
         received: stat.isDirectory() ? 'a directory' : 'a device, pipe or socket',
-        remedy: 'Pass the path of a .safetensors file.',
+        remedy: 'Pass the path of the file itself.',
       });
     } catch (error) {
       await handle.close();
@@ -60,7 +60,7 @@ export class FileSource implements ByteSource, AsyncDisposable {
 
   async read(target: Uint8Array, position: number): Promise<void> {
     if (this.#closed) {
-      throw new NudgeError('BAD_ARGUMENT', 'This safetensors file is closed.', {
+      throw new NudgeError('BAD_ARGUMENT', 'This file is closed.', {
         path: this.label,
         remedy: 'Read every tensor before you close the file.',
       });
