@@ -285,5 +285,14 @@ function describeValue(value: unknown, depth = 0): string {
     return `[${shown.join(', ')}${value.length > 6 ? `, ... ${value.length} in all` : ''}]`;
   }
   if (typeof value === 'string') return JSON.stringify(value.length > 80 ? `${value.slice(0, 80)}...` : value);
-  return typeof value === 'object' && value !== null ? Object.prototype.toString.call(value) : String(value);
+  return typeof value === 'object' && value !== null ? className(value) : String(value);
+}
+
+/** A getter of a hostile object may throw; the error about the call must not be lost to it. */
+function className(value: object): string {
+  try {
+    return String(value.constructor.name);
+  } catch {
+    return 'object';
+  }
 }
