@@ -7,6 +7,7 @@
       "target_name": "nudge",
       "sources": [
         "src/addon.cc",
+        "src/allocator.cc",
         "src/autograd.cc",
         "src/call.cc",
         "src/device.cc",

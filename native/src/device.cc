@@ -10,6 +10,7 @@
 #include <dlfcn.h>
 #endif
 
+#include "allocator.h"
 #include "environment.h"
 
 namespace nudge {
@@ -100,6 +101,7 @@ napi_value reset_peak_memory(napi_env env, napi_callback_info info) {
 }
 
 napi_value empty_cache(napi_env env, napi_callback_info info) {
+  empty_cpu_cache();
   if (has_accelerator()) at::accelerator::emptyCache();
   return nullptr;
 }

@@ -10,6 +10,7 @@ import {
   closeness,
   compileOverload,
   gatherIntegers,
+  noChoices,
   noOverload,
   type OperatorSet,
   type Options,
@@ -49,7 +50,7 @@ function convert(value: unknown, { kind }: Parameter): unknown {
       return (value as Tensor).handle;
     case 'tensors':
     case 'optionalTensors':
-      return handles((value as (Tensor | null)[]).map(handleOrZero));
+      return handles(value as (Tensor | null)[]);
     case 'ints':
     case 'floats':
       return numbers(value as number | readonly number[]);
@@ -77,12 +78,6 @@ function convert(value: unknown, { kind }: Parameter): unknown {
 function plainScalar(value: Scalar): unknown {
   if (value instanceof FloatScalar) return { float: Number(value.float) };
   return value instanceof ComplexScalar ? { re: Number(value.re), im: Number(value.im) } : value;
-}
-
-/** A freed tensor's handle is 0 too, which in a list would read as absent: any other dead handle is refused by the addon. */
-function handleOrZero(tensor: Tensor | null): number {
-  if (tensor === null) return 0;
-  return tensor.handle === 0 ? -1 : tensor.handle;
 }
 
 function wrapResult(
@@ -121,11 +116,17 @@ function withoutUndefined(args: readonly unknown[], count: number): number {
 }
 
 /** The values in their schema's order, without those at the end that are left to their defaults. */
-function inOrder({ parameters }: Overload, args: readonly unknown[], count: number, options: Options): unknown[] {
+function inOrder({ byName }: Overload, args: readonly unknown[], count: number, options: Options): unknown[] {
   const values: unknown[] = [];
-  for (let i = 0; i < parameters.length; i++)
-    values.push(i < count ? args[i] : options[(parameters[i] as Parameter).name]);
-  values.length = withoutUndefined(values, values.length);
+  for (let i = 0; i < count; i++) values.push(args[i]);
+  for (const name in options) {
+    const value = options[name];
+    if (value === undefined) continue;
+    const position = byName.get(name);
+    if (position === undefined) continue;
+    while (values.length < position) values.push(undefined);
+    values[position] = value;
+  }
   return values;
 }
 
@@ -207,7 +208,7 @@ export function callByName(qualifiedName: string, ...args: unknown[]): unknown {
   }
   const count = withoutUndefined(args, args.length);
   if (closeness(overload, args, count, undefined) < 0) {
-    throw noOverload({ name: qualifiedName, overloads: [overload], chosen: new Map() }, args, undefined);
+    throw noOverload({ name: qualifiedName, overloads: [overload], chosen: noChoices() }, args, undefined);
   }
   return run(overload, args, count, undefined);
 }

@@ -51,11 +51,19 @@ export function numbers(list: number | bigint | readonly (number | bigint)[]): n
   return start * SIZE + length;
 }
 
-/** Passes a list of handles; 0 means an absent tensor. */
-export function handles(list: readonly number[]): number | readonly (number | null)[] {
+/** What a list of tensors needs to know of them. */
+interface HasHandle {
+  handle: number;
+}
+
+/** Passes a list of tensors; 0 means an absent one. A freed tensor's handle is 0 too, so it is passed as -1, which the addon refuses. */
+export function handles(list: readonly (HasHandle | null)[]): number | readonly (number | null)[] {
   const length = list.length;
   const start = reserve(length);
-  if (start === 0) return list.map((handle) => (handle === 0 ? null : handle));
-  for (let i = 0; i < length; i++) scratch[start + i] = list[i] as number;
+  if (start === 0) return list.map((tensor) => (tensor === null ? null : tensor.handle === 0 ? -1 : tensor.handle));
+  for (let i = 0; i < length; i++) {
+    const tensor = list[i];
+    scratch[start + i] = tensor === null || tensor === undefined ? 0 : tensor.handle === 0 ? -1 : tensor.handle;
+  }
   return start * SIZE + length;
 }

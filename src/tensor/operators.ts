@@ -9,7 +9,7 @@
 import { SCHEMAS } from './generated/schemas.ts';
 import { invoke, operatorNumber } from './invoke.ts';
 import { native } from './native.ts';
-import { compileOverload, type OperatorSet, type Overload } from './overloads.ts';
+import { compileOverload, noChoices, type OperatorSet, type Overload } from './overloads.ts';
 import { camelCase, type Parameter } from './schema.ts';
 import { shapesMayChange, Tensor } from './tensor.ts';
 
@@ -83,7 +83,7 @@ const compiled = new Map<string, OperatorSet>();
 function compileSet(name: string, texts: readonly string[]): OperatorSet {
   let set = compiled.get(name);
   if (set === undefined) {
-    set = { name, overloads: texts.map(compileOverload), chosen: new Map() };
+    set = { name, overloads: texts.map(compileOverload), chosen: noChoices() };
     compiled.set(name, set);
   }
   return set;

@@ -34,7 +34,7 @@ export interface OperatorSet {
   name: string;
   overloads: readonly Overload[];
   /** The overloads chosen so far, by the types of the arguments. */
-  chosen: Map<number, Overload>;
+  chosen: Choices;
 }
 
 /** In-place operators that change more than the elements. */
@@ -156,16 +156,44 @@ export function choose(
   count: number,
   options: Options | undefined,
 ): Overload | undefined {
-  if (options !== undefined) return search(set, args, count, options);
-  // The choice depends on the types alone, so calls of the same types need not search again.
-  const key = signature(args, count);
-  if (key === 0) return search(set, args, count, undefined);
-  let overload = set.chosen.get(key);
+  // The choice depends on the types alone (and on which options are named, in which order), so calls of the same types need not search again.
+  let key = signature(args, count);
+  let choices: Choices = set.chosen;
+  if (options !== undefined && key !== 0) {
+    for (const name in options) {
+      const code = typeCode(options[name]);
+      if (code < 0 || key > 2 ** 44) {
+        key = 0;
+        break;
+      }
+      key = key * 16 + code;
+      choices = following(choices, name);
+    }
+  }
+  if (key === 0) return search(set, args, count, options);
+  let overload = choices.overloads.get(key);
   if (overload === undefined) {
-    overload = search(set, args, count, undefined);
-    if (overload !== undefined) set.chosen.set(key, overload);
+    overload = search(set, args, count, options);
+    if (overload !== undefined) choices.overloads.set(key, overload);
   }
   return overload;
+}
+
+/** The overloads chosen so far, by the types of the arguments; and how it goes on with the name of an option. */
+export interface Choices {
+  overloads: Map<number, Overload>;
+  next: Map<string, Choices>;
+}
+
+export const noChoices = (): Choices => ({ overloads: new Map(), next: new Map() });
+
+function following(choices: Choices, name: string): Choices {
+  let next = choices.next.get(name);
+  if (next === undefined) {
+    next = noChoices();
+    choices.next.set(name, next);
+  }
+  return next;
 }
 
 function search(

@@ -201,21 +201,24 @@ export function disown(resource: OwnedHandle): void {
 /** Moves every tensor in a returned value (through arrays, plain objects, Maps and Sets) from `scope` to its parent. */
 function moveOut(value: unknown, scope: Scope): void {
   const seen = new Set<unknown>();
-  const visit = (node: unknown): void => {
-    if (typeof node !== 'object' || node === null || seen.has(node)) return;
-    if (node instanceof OwnedHandle) {
-      if (node.owner !== scope) return;
-      // The parent of an asynchronous scope may have closed while it waited.
-      let outer = scope.parent;
-      while (outer !== null && !outer.isOpen) outer = outer.parent;
-      if (outer !== null) outer.add(node);
-      else leaveToCollector(node, true);
-      return;
-    }
+  // A list of what is left to visit, not recursion: a tree may be deeper than the stack.
+  const left: unknown[] = [value];
+  while (left.length > 0) {
+    const node = left.pop();
+    if (typeof node !== 'object' || node === null || seen.has(node)) continue;
     seen.add(node);
-    for (const element of childrenOf(node)) visit(element);
-  };
-  visit(value);
+    if (node instanceof OwnedHandle) moveTensor(node, scope);
+    else for (const child of childrenOf(node)) left.push(child);
+  }
+}
+
+function moveTensor(tensor: OwnedHandle, scope: Scope): void {
+  if (tensor.owner !== scope) return;
+  // The parent of an asynchronous scope may have closed while it waited.
+  let outer = scope.parent;
+  while (outer !== null && !outer.isOpen) outer = outer.parent;
+  if (outer !== null) outer.add(tensor);
+  else leaveToCollector(tensor, true);
 }
 
 function childrenOf(node: object): Iterable<unknown> {

@@ -147,7 +147,7 @@ const byHand = {
   deviceMemory: (device: Device): { allocated: number; peakAllocated: number; reserved: number } | null =>
     native.deviceMemory(device),
   resetPeakMemory: (device: Device): void => native.resetPeakMemory(device),
-  /** Gives an accelerator's cached, unused memory back. */
+  /** Gives memory that is kept for reuse back to the system, on the CPU and on accelerators. */
   emptyCache: (): void => native.emptyCache(),
   version: (): EngineVersion => native.version(),
 
