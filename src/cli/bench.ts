@@ -12,7 +12,7 @@ export interface BenchOptions {
   rounds: number;
   /** Threads of each side. */
   threads: number;
-  /** Part of the names of the cases to run; all without it. */
+  /** Part of the names of the cases, or groups of cases, to run; all without it. */
   case?: string;
   /** Whether to measure PyTorch beside. */
   peer: boolean;
@@ -31,9 +31,9 @@ export function registerBench(program: Command): void {
     .description('measure Nudge beside PyTorch (in a checkout only)')
     .argument('<name>', 'ops: single operators')
     .option('--json', 'print one JSON object a line: first the machine, then the cases', false)
-    .option('--rounds <n>', 'how often the sides take turns; the median is printed', positiveInteger, 7)
+    .option('--rounds <n>', 'how often the sides take turns; the median is printed', positiveInteger, 15)
     .option('--threads <n>', 'threads of each side', positiveInteger, 2)
-    .option('--case <part>', 'only the cases with this in their name')
+    .option('--case <part>', 'only the cases, or groups of cases, with this in their name')
     .option('--no-peer', 'leave PyTorch out')
     .option('--markdown <file>', 'also write the table into this file, between its markers')
     .addHelpText('after', EXAMPLES)
@@ -62,8 +62,9 @@ function positiveInteger(text: string): number {
 const EXAMPLES = `
 Examples:
   node bench/peers/setup.mjs                        get PyTorch for Python to compare with, once
-  nudge bench ops                                   all operators, about two minutes
-  nudge bench ops --case add --rounds 21            one of them, more carefully
+  nudge bench ops                                   all operators, about three minutes
+  nudge bench ops --case add --rounds 99            one of them, more carefully
+  nudge bench ops --case 'matrix products'          a group of them
   nudge bench ops --json --no-peer > ops.jsonl      for programs, Nudge and its limits only
   nudge bench ops --markdown docs/performance.md    rewrite the table in the documentation
 
