@@ -19,6 +19,15 @@ export type ErrorCode =
   | 'BAD_FILE'
   | 'FILE_EXISTS'
   | 'IO_FAILED'
+  | 'DISK_FULL'
+  | 'CHECKSUM'
+  | 'OFFLINE'
+  | 'HUB_UNREACHABLE'
+  | 'HUB_FAILED'
+  | 'MODEL_NOT_FOUND'
+  | 'MODEL_GATED'
+  | 'MODEL_UNAVAILABLE'
+  | 'DOWNLOAD_FAILED'
   | 'BENCH_FAILED';
 
 export interface ErrorDetails {

@@ -11,6 +11,7 @@ import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../setup/paths.mjs';
 import { registerBench } from './bench.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerModels } from './models.ts';
 import { reportError } from './report.ts';
 import { registerSetup } from './setup.ts';
 
@@ -18,7 +19,7 @@ import { registerSetup } from './setup.ts';
 export type RegisterCommand = (program: Command) => void;
 
 /** In the order of `nudge --help`. */
-const COMMANDS: readonly RegisterCommand[] = [registerSetup, registerDoctor, registerBench];
+const COMMANDS: readonly RegisterCommand[] = [registerSetup, registerDoctor, registerModels, registerBench];
 
 /**
  * Runs one command line.
