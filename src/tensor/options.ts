@@ -13,6 +13,11 @@ export function nearest(known: Iterable<string>, name: string): string | undefin
 
 /** Throws for an option that `where` does not have: one that is ignored is worse than one that is refused. */
 export function checkOptions(options: object, known: readonly string[], where: string): void {
+  if (typeof options !== 'object' || options === null) {
+    throw atCaller(
+      new NudgeError('BAD_ARGUMENT', `the options of ${where} are an object`, { received: String(options) }),
+    );
+  }
   for (const key of Object.keys(options)) {
     if (known.includes(key)) continue;
     const meant = nearest(known, key);

@@ -149,36 +149,6 @@ export function closeness(
   return score * 100 - parameters.length + 64;
 }
 
-/** The overload that suits the call best, or undefined when none does. */
-export function choose(
-  set: OperatorSet,
-  args: readonly unknown[],
-  count: number,
-  options: Options | undefined,
-): Overload | undefined {
-  // The choice depends on the types alone (and on which options are named, in which order), so calls of the same types need not search again.
-  let key = signature(args, count);
-  let choices: Choices = set.chosen;
-  if (options !== undefined && key !== 0) {
-    for (const name in options) {
-      const code = typeCode(options[name]);
-      if (code < 0 || key > 2 ** 44) {
-        key = 0;
-        break;
-      }
-      key = key * 16 + code;
-      choices = following(choices, name);
-    }
-  }
-  if (key === 0) return search(set, args, count, options);
-  let overload = choices.overloads.get(key);
-  if (overload === undefined) {
-    overload = search(set, args, count, options);
-    if (overload !== undefined) choices.overloads.set(key, overload);
-  }
-  return overload;
-}
-
 /** The overloads chosen so far, by the types of the arguments; and how it goes on with the name of an option. */
 export interface Choices {
   overloads: Map<number, Overload>;
@@ -187,13 +157,42 @@ export interface Choices {
 
 export const noChoices = (): Choices => ({ overloads: new Map(), next: new Map() });
 
-function following(choices: Choices, name: string): Choices {
-  let next = choices.next.get(name);
-  if (next === undefined) {
-    next = noChoices();
-    choices.next.set(name, next);
+/** The overload that suits the call best, or undefined when none does. */
+export function choose(
+  set: OperatorSet,
+  args: readonly unknown[],
+  count: number,
+  options: Options | undefined,
+): Overload | undefined {
+  // The choice depends on the types alone (and on which options are named), so calls of the same types need not search again.
+  let key = signature(args, count);
+  if (key === 0) return search(set, args, count, options);
+  let choices: Choices | undefined = set.chosen;
+  for (const name in options) {
+    const code = typeCode(options[name]);
+    key = code < 0 || key > 2 ** 44 ? 0 : key * 16 + code;
+    choices = choices?.next.get(name);
+    if (key === 0) return search(set, args, count, options);
   }
-  return next;
+  const known = choices?.overloads.get(key);
+  if (known !== undefined) return known;
+  const overload = search(set, args, count, options);
+  // Only what was found is remembered: the names of options may come from anywhere.
+  if (overload !== undefined) remember(set.chosen, options, key, overload);
+  return overload;
+}
+
+function remember(chosen: Choices, options: Options | undefined, key: number, overload: Overload): void {
+  let choices = chosen;
+  for (const name in options) {
+    let next = choices.next.get(name);
+    if (next === undefined) {
+      next = noChoices();
+      choices.next.set(name, next);
+    }
+    choices = next;
+  }
+  choices.overloads.set(key, overload);
 }
 
 function search(
