@@ -132,6 +132,8 @@ function currentScope(): Scope | null {
 interface Collected {
   handle: Handle;
   bytes: number;
+  /** Whether it counts as loose: nobody asked for it to stay. */
+  loose: boolean;
 }
 
 const WARN_TENSORS = 10_000;
@@ -146,21 +148,26 @@ const registry = new FinalizationRegistry<Collected>((entry) => {
 });
 
 function forget(entry: Collected): void {
-  looseTensors--;
-  looseBytes -= entry.bytes;
+  countLoose(entry, false);
   native.adjustExternalMemory(-entry.bytes);
 }
 
+function countLoose(entry: Collected, loose: boolean): void {
+  if (entry.loose === loose) return;
+  entry.loose = loose;
+  looseTensors += loose ? 1 : -1;
+  looseBytes += loose ? entry.bytes : -entry.bytes;
+}
+
 /** Hands a tensor to the garbage collector: it is freed some time after it was last reachable. */
-function leaveToCollector(resource: OwnedHandle, mayWarn: boolean): void {
-  const entry: Collected = { handle: resource.handle, bytes: native.ownBytes(resource.handle) };
+function leaveToCollector(resource: OwnedHandle, loose: boolean): void {
+  const entry: Collected = { handle: resource.handle, bytes: native.ownBytes(resource.handle), loose: false };
   resource.owner = null;
   resource.collected = entry;
   registry.register(resource, entry, resource);
-  looseTensors++;
-  looseBytes += entry.bytes;
+  countLoose(entry, loose);
   native.adjustExternalMemory(entry.bytes);
-  if (mayWarn && !warned && (looseTensors > WARN_TENSORS || looseBytes > WARN_BYTES)) warnOnce();
+  if (loose && !warned && (looseTensors > WARN_TENSORS || looseBytes > WARN_BYTES)) warnOnce();
 }
 
 function warnOnce(): void {
@@ -177,9 +184,12 @@ function warnOnce(): void {
 /** Takes a tensor out of its scope: from now on only dispose(), or the collector, frees it. */
 export function keep(resource: OwnedHandle): void {
   const scope = resource.owner;
-  if (scope === null) return;
-  leaveToCollector(resource, false);
-  scope.forget();
+  if (scope !== null) {
+    leaveToCollector(resource, false);
+    scope.forget();
+  } else if (resource.collected !== null) {
+    countLoose(resource.collected, false);
+  }
 }
 
 /** Forgets a tensor without freeing it: it has been freed by hand, or given away. */
