@@ -12,6 +12,7 @@
         "src/call.cc",
         "src/device.cc",
         "src/environment.cc",
+        "src/failure.cc",
         "src/generator.cc",
         "src/operator.cc",
         "src/table.cc",
