@@ -4,7 +4,7 @@ import { type ErrorCode, InvariantError, NudgeError } from '../errors.ts';
 import { SetupError } from '../setup/failure.mjs';
 
 /** The errors that the input of the command line is to blame for. */
-const BAD_INPUT: ReadonlySet<ErrorCode> = new Set(['BAD_ARGUMENT', 'BAD_FILE', 'FILE_EXISTS']);
+const BAD_INPUT: ReadonlySet<ErrorCode> = new Set(['BAD_ARGUMENT', 'BAD_FILE', 'FILE_EXISTS', 'MODEL_NOT_FOUND']);
 
 /**
  * Prints an error and returns the exit code for it: 2 for bad input, else 1.
