@@ -5,13 +5,14 @@ import type { BenchOptions } from '../src/cli/bench.ts';
 import { NudgeError } from '../src/errors.ts';
 import { torch } from '../src/tensor/index.ts';
 import type { Bench, Group, Result } from './case.ts';
+import { generate } from './generate/index.ts';
 import { measureGroup, type Plan } from './harness.ts';
 import { describeRun } from './machine.ts';
 import { ops } from './ops/index.ts';
 import { PEER_REMEDY, Peer } from './peers/peer.ts';
 import { markers, renderMarkdown, replaceBetweenMarkers, Table, toRow } from './report.ts';
 
-const BENCHES: readonly Bench[] = [ops];
+const BENCHES: readonly Bench[] = [ops, generate];
 
 /**
  * Short blocks and many rounds: on a shared machine the speed changes by half for some tenths of a second at a time, and both

@@ -14,8 +14,12 @@ import { TORCH_VERSION } from '../../src/setup/torch-info.mjs';
 
 /** The same libtorch as Nudge fetches: what differs is then the way to it. */
 const REQUIREMENTS = [`torch==${TORCH_VERSION}`, 'numpy>=2,<3'];
+/** From pip's own index: PyTorch's does not have it. */
+const MORE_REQUIREMENTS = ['transformers>=5.23,<6'];
 /** PyTorch's own index of CPU wheels; the one on PyPI for Linux brings CUDA along. */
 const CPU_INDEX = 'https://download.pytorch.org/whl/cpu';
+
+const ALL = [...REQUIREMENTS, ...MORE_REQUIREMENTS];
 
 /**
  * @param {NodeJS.ProcessEnv} env
@@ -41,7 +45,7 @@ const mark = (/** @type {string} */ folder) => join(folder, 'nudge-peer.txt');
 
 /** @param {string} folder */
 function isComplete(folder) {
-  return existsSync(mark(folder)) && readFileSync(mark(folder), 'utf8') === REQUIREMENTS.join('\n');
+  return existsSync(mark(folder)) && readFileSync(mark(folder), 'utf8') === ALL.join('\n');
 }
 
 /**
@@ -64,7 +68,7 @@ export async function makePeer(context) {
     context.progress.end('done');
     context.progress.begin('Installing PyTorch for Python');
     await installRequirements(context, folder, onStart);
-    writeFileSync(mark(folder), REQUIREMENTS.join('\n'));
+    writeFileSync(mark(folder), ALL.join('\n'));
     context.progress.end('done');
     return { folder, changed: true };
   });
@@ -92,20 +96,21 @@ async function createEnvironment(context, folder, onStart) {
  */
 async function installRequirements(context, folder, onStart) {
   const inside = { ...context.env, PATH: `${join(folder, 'bin')}${delimiter}${context.env.PATH ?? ''}` };
-  /** @param {string[]} more */
-  const install = (...more) =>
-    pip({ ...context, env: inside }, ['install', ...REQUIREMENTS, ...more], {
+  /** @param {string[]} what */
+  const install = (...what) =>
+    pip({ ...context, env: inside }, ['install', ...what], {
       folder,
       what: 'fetching PyTorch',
       onStart,
     });
-  let result = await install('--index-url', CPU_INDEX, '--timeout', '5', '--retries', '0');
+  let result = await install(...REQUIREMENTS, '--index-url', CPU_INDEX, '--timeout', '5', '--retries', '0');
   if (result.code !== 0) {
     context.progress.note(
       'Note: PyTorch’s index of CPU builds did not serve; trying pip’s own, whose build may be larger.',
     );
-    result = await install();
+    result = await install(...REQUIREMENTS);
   }
+  if (result.code === 0) result = await install(...MORE_REQUIREMENTS);
   if (result.code === 0) return;
   throw new SetupError('PACKAGES_FAILED', 'pip could not install PyTorch for Python.', {
     path: folder,

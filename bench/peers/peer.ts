@@ -18,7 +18,7 @@ export interface PeerVersions {
 }
 
 export const PEER_REMEDY =
-  'Run `node bench/peers/setup.mjs`, or set NUDGE_PEER_PYTHON to a Python that has torch and numpy; --no-peer leaves PyTorch out.';
+  'Run `node bench/peers/setup.mjs`, or set NUDGE_PEER_PYTHON to a Python that has torch, numpy and transformers; --no-peer leaves PyTorch out.';
 
 const SERVER = fileURLToPath(new URL('server.py', import.meta.url));
 const KEPT_STDERR = 4000;
@@ -119,7 +119,7 @@ export class Peer {
 }
 
 function failed(python: string, received: string): NudgeError {
-  const missing = /No module named '(torch|numpy)'|ENOENT/.test(received);
+  const missing = /No module named '(torch|numpy|transformers)'|ENOENT/.test(received);
   return new NudgeError('BENCH_FAILED', "PyTorch's side of the benchmark failed.", {
     path: python,
     received: received.split('\n').slice(-6).join('\n            '),

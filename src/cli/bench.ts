@@ -29,7 +29,7 @@ export function registerBench(program: Command): void {
   program
     .command('bench')
     .description('measure Nudge beside PyTorch (in a checkout only)')
-    .argument('<name>', 'ops: single operators')
+    .argument('<name>', 'ops: single operators; generate: completions of a language model')
     .option('--json', 'print one JSON object a line: first the machine, then the cases', false)
     .option('--rounds <n>', 'how often the sides take turns; the median is printed', positiveInteger, 15)
     .option('--threads <n>', 'threads of each side', positiveInteger, 2)

@@ -1,6 +1,7 @@
 /** Modules, layers, initialisation, optimisers, schedules and gradient checkpointing. */
 export { CheckpointTape, type SegmentResult } from './checkpoint.ts';
 export * as init from './init.ts';
+export * as kernels from './kernels.ts';
 export { Dropout } from './layers/dropout.ts';
 export { Embedding } from './layers/embedding.ts';
 export { Linear, type LinearOptions } from './layers/linear.ts';

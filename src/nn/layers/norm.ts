@@ -1,5 +1,6 @@
 import { type Tensor, torch } from '../../tensor/index.ts';
 import { ones_, zeros_ } from '../init.ts';
+import { rmsNorm } from '../kernels.ts';
 import { Module } from '../module.ts';
 import { type Parameter, parameter } from '../parameter.ts';
 import { type LayerOptions, tensorOptions } from './options.ts';
@@ -16,18 +17,16 @@ export interface RMSNormOptions extends LayerOptions {
 export class RMSNorm extends Module {
   readonly weight: Parameter; // [D]
   readonly eps: number;
-  readonly #shape: readonly number[];
 
   constructor(dimension: number, options: RMSNormOptions = {}) {
     super();
     this.eps = options.eps ?? 1e-6;
-    this.#shape = [dimension];
     this.weight = parameter(torch.empty([dimension], tensorOptions(options))); // [D]
     if (options.init !== 'none') ones_(this.weight);
   }
 
   forward(x: Tensor): Tensor {
-    return torch.rmsNorm(x, this.#shape, this.weight, this.eps); // [..., D]
+    return rmsNorm(x, this.weight, this.eps); // [..., D]
   }
 }
 

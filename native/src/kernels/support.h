@@ -1,0 +1,62 @@
+// What the operators over the kernels share: when a kernel may run, and how its work is spread over the threads.
+#pragma once
+
+#include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
+#include <ATen/core/grad_mode.h>
+
+#include <memory>
+#include <new>
+
+#include "kernels.h"
+
+namespace nudge::kernels {
+
+// Scratch memory of a thread, aligned for the widest register; grows, and is kept for the next call.
+class Scratch {
+ public:
+  template <typename T>
+  T* get(size_t bytes) {
+    if (bytes > size_) {
+      memory_.reset(static_cast<char*>(::operator new(bytes, kAlignment)));
+      size_ = bytes;
+    }
+    return reinterpret_cast<T*>(memory_.get());
+  }
+
+ private:
+  static constexpr std::align_val_t kAlignment{64};
+  struct Delete {
+    void operator()(char* memory) const { ::operator delete(memory, kAlignment); }
+  };
+  std::unique_ptr<char, Delete> memory_;
+  size_t size_ = 0;
+};
+
+inline bool wants_gradient(const at::Tensor& tensor) { return tensor.defined() && tensor.requires_grad(); }
+
+// The kernels for these tensors; null where ATen must do it: another device or dtype, or a gradient to record.
+template <typename... Tensors>
+const Kernels* kernels_for(const at::Tensor& first, const Tensors&... others) {
+  const auto fits = [&](const at::Tensor& tensor) {
+    return tensor.is_cpu() && tensor.layout() == at::kStrided && tensor.scalar_type() == first.scalar_type();
+  };
+  const bool known = first.scalar_type() == at::kFloat || first.scalar_type() == at::kBFloat16;
+  if (!known || !fits(first) || !(fits(others) && ...)) return nullptr;
+  if (at::GradMode::is_enabled() && (wants_gradient(first) || (wants_gradient(others) || ...))) return nullptr;
+  return selected();
+}
+
+template <typename T>
+T* pointer(const at::Tensor& tensor) {
+  return static_cast<T*>(tensor.data_ptr());
+}
+
+// Calls work(T{}) with the element type of the kernels.
+template <typename Work>
+void with_type(at::ScalarType type, Work work) {
+  if (type == at::kFloat) work(float{});
+  else work(BFloat16{});
+}
+
+}  // namespace nudge::kernels
