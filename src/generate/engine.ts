@@ -161,7 +161,7 @@ export class Engine implements Sampler {
         // The first turn too: requests that come together begin together.
         await new Promise((resolve) => setImmediate(resolve));
         if (this.#scheduler.isIdle || this.#closed) return;
-        torch.scope(() => torch.inferenceMode(() => this.#step(this.#scheduler.next())));
+        torch.scope(() => torch.inferenceMode(() => kernels.withKernels(() => this.#step(this.#scheduler.next()))));
       }
     } catch (error) {
       // The cache may be half written: nothing that runs can go on.

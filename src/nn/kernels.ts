@@ -5,6 +5,27 @@
  */
 import { type DType, type Tensor, torch } from '../tensor/index.ts';
 
+let active = false;
+
+/**
+ * Lets layers use the fused operators while `fn` runs: for generation. Elsewhere they stay plain, so that a forward pass without
+ * gradients gives the very numbers of one with them (PPO's first ratio is exactly 1).
+ */
+export function withKernels<T>(fn: () => T): T {
+  const before = active;
+  active = true;
+  try {
+    return fn();
+  } finally {
+    active = before;
+  }
+}
+
+/** Whether layers may use the fused operators now. */
+export function kernelsActive(): boolean {
+  return active;
+}
+
 /** x Wᵀ + b: x [..., in], weight [out, in] -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   return torch.call('nudge::linear', x, weight, bias) as Tensor;
