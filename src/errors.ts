@@ -28,6 +28,8 @@ export type ErrorCode =
   | 'MODEL_GATED'
   | 'MODEL_UNAVAILABLE'
   | 'DOWNLOAD_FAILED'
+  | 'SERVER_UNREACHABLE'
+  | 'SERVER_FAILED'
   | 'BENCH_FAILED';
 
 export interface ErrorDetails {

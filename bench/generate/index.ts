@@ -1,13 +1,27 @@
 /** `nudge bench generate`: completions of a language model, beside transformers' `generate` on the same CPU. */
 
 import { Engine } from '../../src/generate/index.ts';
-import { type LlamaShape, SMOL, TestLlama } from '../../src/generate/testing/llama.ts';
+import { createModel } from '../../src/models/index.ts';
 import { kernels } from '../../src/nn/index.ts';
 import { type Tensor, torch } from '../../src/tensor/index.ts';
 import type { Bench, Body, Case, Limit } from '../case.ts';
 import { free, streaming } from '../ops/bodies.ts';
 
 const DTYPE = 'bfloat16';
+/** SmolLM2-135M with random weights: a product takes as long with them. */
+const CONFIG = {
+  model_type: 'llama',
+  vocab_size: 49_152,
+  hidden_size: 576,
+  intermediate_size: 1536,
+  num_hidden_layers: 30,
+  num_attention_heads: 9,
+  num_key_value_heads: 3,
+  head_dim: 64,
+  max_position_embeddings: 2048,
+  rope_theta: 100_000,
+  tie_word_embeddings: true,
+};
 /** The 16 rows are the shape of RLHF on one machine: some prompts, some completions of each. */
 const BATCHES = [
   { rows: 1, prompt: 32, tokens: 64 },
@@ -19,22 +33,17 @@ const PROMPTS = [
   { rows: 16, prompt: 64 },
 ];
 
-/** Multiplications with a weight for one token; the embedding table is the head, and looking a row up is free. */
-function weights({ layers, hidden, heads, kvHeads, headDim, inner, vocabSize }: LlamaShape): {
-  body: number;
-  head: number;
-} {
-  const attention = hidden * headDim * (2 * heads + 2 * kvHeads);
-  return { body: layers * (attention + 3 * hidden * inner), head: hidden * vocabSize };
-}
+/** Multiplications for one token; the embedding table is the head, and looking a row up is free. */
+const PRODUCTS =
+  CONFIG.num_hidden_layers * CONFIG.hidden_size * (CONFIG.head_dim * 2 * (9 + 3) + 3 * CONFIG.intermediate_size) +
+  CONFIG.hidden_size * CONFIG.vocab_size;
 
 /** The prompts of both sides: what they say does not matter, only how long they are. */
 const promptIds = (row: number, length: number): number[] =>
-  Array.from({ length }, (_, i) => (row * 77 + i * 13) % SMOL.vocabSize);
+  Array.from({ length }, (_, i) => (row * 77 + i * 13) % CONFIG.vocab_size);
 
-/** Random weights: a product takes as long with them. */
 function generation(rows: number, prompt: number, tokens: number): Body {
-  const model = new TestLlama(SMOL, { dtype: DTYPE });
+  const model = createModel(CONFIG, { dtype: DTYPE });
   const engine = new Engine(model, { maxRows: rows });
   const request = (row: number) => engine.generate({ promptIds: promptIds(row, prompt), maxTokens: tokens });
   return {
@@ -52,14 +61,13 @@ function generation(rows: number, prompt: number, tokens: number): Body {
 
 /** Each weight read once a step at the speed of memory, or its products at the peak of matrix products: the slower of the two. */
 function limitOf(rows: number, seconds: (secondsAStep: { memory: number; products: number }) => number): Limit {
-  const { body, head } = weights(SMOL);
   const PEAK = 2048;
   // Few rows wait for memory, many for the processor: each measures what limits it.
   if (rows < 8) {
     const stream = streaming(512 * 2 ** 20);
     return {
       body: stream.body,
-      value: (time) => seconds({ memory: (2 * (body + head) * time) / stream.bytes, products: 0 }),
+      value: (time) => seconds({ memory: (2 * PRODUCTS * time) / stream.bytes, products: 0 }),
     };
   }
   const dtype = kernels.selected() === 'avx512_bf16' ? 'bfloat16' : 'float32';
@@ -74,7 +82,7 @@ function limitOf(rows: number, seconds: (secondsAStep: { memory: number; product
       end: () => free([a, b]),
     };
   };
-  return { body: make, value: (time) => seconds({ memory: 0, products: (rows * (body + head) * time) / PEAK ** 3 }) };
+  return { body: make, value: (time) => seconds({ memory: 0, products: (rows * PRODUCTS * time) / PEAK ** 3 }) };
 }
 
 const decoding = BATCHES.map(
@@ -85,7 +93,7 @@ const decoding = BATCHES.map(
     better: 'higher',
     value: (seconds) => (rows * tokens) / seconds,
     nudge: () => generation(rows, prompt, tokens),
-    peer: { work: 'decode', arguments: { shape: SMOL, dtype: DTYPE, rows, prompt, tokens } },
+    peer: { work: 'decode', arguments: { config: CONFIG, dtype: DTYPE, rows, prompt, tokens } },
     limit: limitOf(rows, ({ memory, products }) => rows / Math.max(memory, products)),
   }),
 );
@@ -99,7 +107,7 @@ const prefill = PROMPTS.map(
     value: (seconds) => (rows * prompt) / seconds,
     // One token: the one that the prompt's last hidden state gives.
     nudge: () => generation(rows, prompt, 1),
-    peer: { work: 'prefill', arguments: { shape: SMOL, dtype: DTYPE, rows, prompt } },
+    peer: { work: 'prefill', arguments: { config: CONFIG, dtype: DTYPE, rows, prompt } },
   }),
 );
 

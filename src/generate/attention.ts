@@ -1,7 +1,7 @@
 /** How the tokens of a step see their sequences (docs/decisions/0006): whole prompts, or one more token of each. */
+import { type AttendOptions, type AttentionContext, PackedAttention } from '../models/index.ts';
 import { type Tensor, torch } from '../tensor/index.ts';
 import { BLOCK_SIZE, type KvCache } from './cache.ts';
-import type { AttentionContext } from './model.ts';
 
 /** A sequence's blocks in the cache. */
 export interface Sequence {
@@ -17,36 +17,32 @@ const slotOf = (blocks: readonly number[], position: number): bigint =>
 export class PrefillAttention implements AttentionContext {
   readonly positions: Tensor; // [N]
   readonly maxLength: number;
+  /** Where each prompt ends: [S]. */
+  readonly lastTokens: Tensor;
   readonly #cache: KvCache;
   readonly #slots: Tensor; // [N]
-  readonly #lengths: readonly number[];
+  readonly #packed: PackedAttention;
 
   constructor(cache: KvCache, sequences: readonly Sequence[]) {
     this.#cache = cache;
-    this.#lengths = sequences.map(({ length }) => length);
-    this.maxLength = Math.max(...this.#lengths);
-    const positions: bigint[] = [];
-    const slots: bigint[] = [];
+    this.#packed = new PackedAttention(
+      sequences.map(({ length }) => length),
+      { device: cache.device },
+    );
+    this.positions = this.#packed.positions; // [N]
+    this.lastTokens = this.#packed.lastTokens; // [S]
+    this.maxLength = this.#packed.maxLength;
+    const slots = new BigInt64Array(this.#packed.tokens);
+    let i = 0;
     for (const { blocks, length } of sequences) {
-      for (let position = 0; position < length; position++) {
-        positions.push(BigInt(position));
-        slots.push(slotOf(blocks, position));
-      }
+      for (let position = 0; position < length; position++) slots[i++] = slotOf(blocks, position);
     }
-    this.positions = cache.toDevice(torch.tensor(positions)); // [N]
-    this.#slots = cache.toDevice(torch.tensor(slots)); // [N]
+    this.#slots = cache.toDevice(torch.fromTypedArray(slots, [slots.length])); // [N]
   }
 
-  attend(layer: number, q: Tensor, k: Tensor, v: Tensor, { scale }: { scale?: number } = {}): Tensor {
+  attend(layer: number, q: Tensor, k: Tensor, v: Tensor, options?: AttendOptions): Tensor {
     this.#cache.append(layer, k, v, this.#slots);
-    const options = { isCausal: true, enableGqa: q.shape[1] !== k.shape[1], ...(scale === undefined ? {} : { scale }) };
-    // A sequence at a time: what it computes must not depend on its neighbours.
-    const parts = [q, k, v].map((x) => x.splitWithSizes(this.#lengths)) as [Tensor[], Tensor[], Tensor[]];
-    const attended = this.#lengths.map((_, i) => {
-      const [one, two, three] = parts.map((part) => part[i]!.transpose(0, 1).unsqueeze(0)); // [1, H, T, Dh]
-      return torch.scaledDotProductAttention(one!, two!, three!, options).squeeze(0).transpose(0, 1); // [T, H, Dh]
-    });
-    return attended.length === 1 ? attended[0]! : torch.cat(attended); // [N, H, Dh]
+    return this.#packed.attend(layer, q, k, v, options); // [N, H, Dh]
   }
 }
 
@@ -77,7 +73,7 @@ export class DecodeAttention implements AttentionContext {
     this.#lengths = cache.toDevice(torch.fromTypedArray(lengths, rows)); // [N]
   }
 
-  attend(layer: number, q: Tensor, k: Tensor, v: Tensor, { scale }: { scale?: number } = {}): Tensor {
+  attend(layer: number, q: Tensor, k: Tensor, v: Tensor, { scale }: AttendOptions = {}): Tensor {
     this.#cache.append(layer, k, v, this.#slots);
     return this.#cache.attend(layer, q, this.#table, this.#lengths, scale ?? 1 / Math.sqrt(q.shape[2]!)); // [N, H, Dh]
   }

@@ -20,7 +20,7 @@ export function blockBytes({ layers, kvHeads, headDim, dtype }: CacheShape): num
 
 export class KvCache {
   readonly blocks: number;
-  readonly #device: Device;
+  readonly device: Device;
   readonly #keys: readonly Tensor[]; // each [blocks, Hkv, BLOCK_SIZE, Dh]
   readonly #values: readonly Tensor[];
 
@@ -28,7 +28,7 @@ export class KvCache {
   constructor(shape: CacheShape, blocks: number) {
     const { layers, kvHeads, headDim, dtype, device } = shape;
     this.blocks = blocks;
-    this.#device = device;
+    this.device = device;
     const make = () =>
       Array.from(
         { length: layers },
@@ -49,7 +49,7 @@ export class KvCache {
   }
 
   toDevice(tensor: Tensor): Tensor {
-    return this.#device === 'cpu' ? tensor : tensor.to(this.#device);
+    return this.device === 'cpu' ? tensor : tensor.to(this.device);
   }
 
   copyBlocks(copies: readonly { from: number; to: number }[]): void {

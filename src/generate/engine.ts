@@ -31,7 +31,7 @@ export interface EngineOptions {
   tokenizer?: TextCodec;
   /** Tokens that end every completion, such as the tokenizer's end of text. */
   stopIds?: readonly number[];
-  /** Memory for keys and values. Default 512 MiB, or less where the model's longest sequences in all rows need less. */
+  /** Memory for keys and values. Default 1 GiB, or less where the model's longest sequences in all rows need less. */
   cacheBytes?: number;
   /** Completions that run at the same time; the others wait. Default 64. */
   maxRows?: number;
@@ -69,7 +69,7 @@ export class Engine implements Sampler {
     const { layers, kvHeads, headDim, maxPositions } = model.config;
     const shape = { layers, kvHeads, headDim, dtype: model.dtype, device: model.device };
     const useful = maxRows * Math.ceil(maxPositions / BLOCK_SIZE);
-    const affordable = Math.floor((cacheBytes ?? 2 ** 29) / blockBytes(shape));
+    const affordable = Math.floor((cacheBytes ?? 2 ** 30) / blockBytes(shape));
     if (affordable < 1) throw tooSmall(blockBytes(shape), cacheBytes);
     const blocks = Math.min(useful, affordable);
     this.#cache = new KvCache(shape, blocks);
@@ -161,7 +161,7 @@ export class Engine implements Sampler {
         // The first turn too: requests that come together begin together.
         await new Promise((resolve) => setImmediate(resolve));
         if (this.#scheduler.isIdle || this.#closed) return;
-        torch.scope(() => torch.inferenceMode(() => kernels.withKernels(() => this.#step(this.#scheduler.next()))));
+        torch.scope(() => torch.inferenceMode(() => this.#step(this.#scheduler.next())));
       }
     } catch (error) {
       // The cache may be half written: nothing that runs can go on.

@@ -1,4 +1,5 @@
 /** The nonlinearities that configurations name. */
+import { kernels } from '../nn/index.ts';
 import { type Tensor, torch } from '../tensor/index.ts';
 
 /** Elementwise. */
@@ -19,3 +20,8 @@ export const ACTIVATIONS: Readonly<Record<string, Activation>> = {
   gelu_pytorch_tanh: tanhGelu,
   relu: (x) => torch.relu(x), // same shape
 };
+
+/** activation(gate) · up, in one pass where there is a kernel for it: [N, I] each. */
+export function gated(activation: Activation, gate: Tensor, up: Tensor): Tensor {
+  return activation === silu ? kernels.swiglu(gate, up) : activation(gate).mul(up); // [N, I]
+}

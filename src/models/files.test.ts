@@ -248,7 +248,8 @@ describe('forward', () => {
     using model = createModel(json);
     const inferred = torch.inferenceMode(() => model.forward(ids, context).toFloat32Array());
     const hidden = model.forward(ids, context);
-    expect(hidden.detach().toFloat32Array()).toEqual(inferred);
+    // In inference mode kernels round elsewhere.
+    expect(hidden.detach()).toBeCloseToTensor(torch.fromTypedArray(inferred, hidden.shape), { rtol: 1e-5, atol: 1e-5 });
     hidden.sum().backward();
     expect(model.lm_head!.weight.grad).not.toBeNull();
   });

@@ -1,5 +1,5 @@
 /** What turns hidden states into something: logits over the vocabulary, or a number. */
-import { init, Module, type Parameter, parameter } from '../nn/index.ts';
+import { init, kernels, Module, type Parameter, parameter } from '../nn/index.ts';
 import { type Device, type DType, type Generator, type Tensor, torch } from '../tensor/index.ts';
 
 /** Logits of the next token: [..., D] -> [..., V]. Its weight may be the embedding table itself (tied). */
@@ -12,7 +12,7 @@ export class LanguageModelHead extends Module {
   }
 
   forward(hidden: Tensor): Tensor {
-    return torch.linear(hidden, this.weight); // [..., V]
+    return kernels.linear(hidden, this.weight); // [..., V]
   }
 }
 

@@ -4,6 +4,7 @@
  * last bit of a frequency is a hundredth of a radian.
  */
 import { NudgeError } from '../errors.ts';
+import { kernels } from '../nn/index.ts';
 import { type Device, type DType, type Tensor, torch } from '../tensor/index.ts';
 import type { AttentionContext } from './attention.ts';
 import { ConfigReader } from './config.ts';
@@ -230,13 +231,8 @@ export class RotaryTable {
  * Turns the first R dimensions of each head, the pair (x_i, x_{i + R/2}) by the angle of frequency i: [N, H, Dh] -> the same.
  *
  * In formulas x cos + [-x₂, x₁] sin; the table holds [-sin, sin], so that one roll of the halves takes the place of a
- * negation and a concatenation.
+ * negation and a concatenation. The other dimensions stay as they are.
  */
 export function rotate(x: Tensor, { cos, sin }: Rotation): Tensor {
-  const [turning, width] = [cos.shape[2]!, x.shape[2]!];
-  if (turning < width) {
-    const [first, rest] = x.splitWithSizes([turning, width - turning], -1) as [Tensor, Tensor]; // [N, H, R], [N, H, Dh - R]
-    return torch.cat([rotate(first, { cos, sin }), rest], -1); // [N, H, Dh]
-  }
-  return torch.addcmul(x.mul(cos), x.roll(turning / 2, -1), sin); // [N, H, Dh]
+  return kernels.rope(x, cos, sin); // [N, H, Dh]
 }

@@ -16,9 +16,9 @@ const normal = (shape: number[], dtype: DType = 'float32'): Tensor => torch.rand
 /** The result with the kernels of one set, and with ATen's operators. */
 function both<T>(set: string, work: () => T): [kernel: T, plain: T] {
   kernels.select(set);
-  const kernel = work();
+  const kernel = torch.inferenceMode(work);
   kernels.select('none');
-  return [kernel, work()];
+  return [kernel, torch.inferenceMode(work)];
 }
 
 describe.each(SETS)('kernels of %s', (set) => {
@@ -56,10 +56,10 @@ describe.each(SETS)('kernels of %s', (set) => {
     it('gives a row the same bits whatever the batch', () => {
       const [x, weight] = [normal([64, 100], dtype), normal([37, 100], dtype)];
       kernels.select(set);
-      const all = kernels.linear(x.narrow(0, 0, Math.min(64, kernels.linearRows(dtype))), weight);
+      const linear = (rows: number) => torch.inferenceMode(() => kernels.linear(x.narrow(0, 0, rows), weight));
+      const all = linear(Math.min(64, kernels.linearRows(dtype)));
       for (const rows of [1, 2, 3, 5, 13]) {
-        const few = kernels.linear(x.narrow(0, 0, rows), weight);
-        expect(few.equal(all.narrow(0, 0, rows))).toBe(true);
+        expect(linear(rows).equal(all.narrow(0, 0, rows))).toBe(true);
       }
     });
 
@@ -140,6 +140,13 @@ describe.each(SETS)('kernels of %s', (set) => {
 });
 
 describe('operators over the kernels', () => {
+  it('run in inference mode only', () => {
+    const [x, weight] = [normal([3, 100]), normal([7, 100])];
+    const plain = torch.noGrad(() => kernels.linear(x, weight));
+    expect(plain.equal(torch.linear(x, weight))).toBe(true);
+    if (initial !== 'none') expect(torch.inferenceMode(() => kernels.linear(x, weight)).equal(plain)).toBe(false);
+  });
+
   it('record gradients', () => {
     const weight = normal([4, 8]).requiresGrad_();
     const x = normal([2, 8]);

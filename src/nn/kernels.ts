@@ -1,37 +1,17 @@
 /**
- * Fused operators, written in C++ (native/src/kernels) and reached through the dispatcher like any other. Where a gradient is
- * recorded, or where there is no kernel for the device, dtype or processor, each is the plain ATen operators that it stands for,
- * so that models call them always. `NUDGE_KERNELS=none` in the environment turns them off.
+ * Fused operators, written in C++ (native/src/kernels) and reached through the dispatcher like any other. Models call them always:
+ * outside `torch.inferenceMode`, or where there is no kernel for the device, dtype or processor, each is the plain ATen operators
+ * that it stands for. So a pass that scores and one that records gradients agree to the last bit, and generation is fast; that it
+ * rounds elsewhere is one more reason to score what was generated before training on it. `NUDGE_KERNELS=none` turns them off.
  */
 import { type DType, type Tensor, torch } from '../tensor/index.ts';
-
-let active = false;
-
-/**
- * Lets layers use the fused operators while `fn` runs: for generation. Elsewhere they stay plain, so that a forward pass without
- * gradients gives the very numbers of one with them (PPO's first ratio is exactly 1).
- */
-export function withKernels<T>(fn: () => T): T {
-  const before = active;
-  active = true;
-  try {
-    return fn();
-  } finally {
-    active = before;
-  }
-}
-
-/** Whether layers may use the fused operators now. */
-export function kernelsActive(): boolean {
-  return active;
-}
 
 /** x Wᵀ + b: x [..., in], weight [out, in] -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   return torch.call('nudge::linear', x, weight, bias) as Tensor;
 }
 
-/** With so many rows and fewer, what `linear` gives for a row does not depend on the others, to the last bit. 0: it may always. */
+/** In inference mode, with so many rows and fewer, what `linear` gives for a row does not depend on the others, to the last bit. 0: it may depend always. */
 export function linearRows(dtype: DType): number {
   return torch.call('nudge::linear_rows', dtype) as number;
 }

@@ -1,5 +1,5 @@
-// nudge::linear, rms_norm, rope, swiglu: what a transformer does to single tokens. With a gradient to record, or where there is
-// no kernel, they are ATen's operators, so that models call them always.
+// nudge::linear, rms_norm, rope, swiglu: what a transformer does to single tokens. Outside inference mode, or where there is no
+// kernel, they are ATen's operators, so that models call them always, and scoring and training agree to the last bit.
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/addcmul.h>
@@ -47,7 +47,7 @@ at::Tensor linear_by_kernel(const Kernels& kernels, const at::Tensor& x, const a
 
 at::Tensor linear(const at::Tensor& x, const at::Tensor& weight, const std::optional<at::Tensor>& bias) {
   const at::Tensor offset = bias.value_or(at::Tensor());
-  const Kernels* kernels = offset.defined() ? kernels_for(x, weight, offset) : kernels_for(x, weight);
+  const Kernels* kernels = offset.defined() ? inference_kernels_for(x, weight, offset) : inference_kernels_for(x, weight);
   if (kernels == nullptr || weight.dim() != 2 || x.dim() == 0 || x.size(-1) != weight.size(1) || x.numel() == 0 ||
       !weight.is_contiguous() || (offset.defined() && (offset.dim() != 1 || offset.size(0) != weight.size(0))) ||
       (offset.defined() && !offset.is_contiguous()) || at::autocast::is_autocast_enabled(at::kCPU)) {
@@ -68,7 +68,7 @@ int64_t linear_rows(at::ScalarType type) {
 }
 
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const Kernels* kernels = kernels_for(x, weight);
+  const Kernels* kernels = inference_kernels_for(x, weight);
   if (kernels == nullptr || weight.dim() != 1 || x.dim() == 0 || x.size(-1) != weight.size(0) || x.numel() == 0) {
     return at::rms_norm(x, weight.sizes(), weight, eps);
   }
@@ -96,7 +96,7 @@ at::Tensor rope(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor&
                   cosine.size(1) == 1 && cosine.size(2) % 2 == 0 && cosine.size(2) <= x.size(2),
               "rope: expected x [N, H, D], cos and sin [N, 1, R] with an even R <= D, got ", x.sizes(), ", ", cosine.sizes(),
               " and ", sine.sizes());
-  const Kernels* kernels = kernels_for(x, cosine, sine);
+  const Kernels* kernels = inference_kernels_for(x, cosine, sine);
   if (kernels == nullptr || x.stride(2) != 1 || cosine.stride(2) != 1 || cosine.strides() != sine.strides() ||
       x.numel() == 0) {
     return rope_by_aten(x, cosine, sine);
@@ -113,7 +113,7 @@ at::Tensor rope(const at::Tensor& x, const at::Tensor& cosine, const at::Tensor&
 }
 
 at::Tensor swiglu(const at::Tensor& gate, const at::Tensor& up) {
-  const Kernels* kernels = kernels_for(gate, up);
+  const Kernels* kernels = inference_kernels_for(gate, up);
   if (kernels == nullptr || gate.sizes() != up.sizes()) return at::silu(gate) * up;
   const at::Tensor g = gate.contiguous(), u = up.contiguous();
   at::Tensor y = at::empty(gate.sizes(), gate.options());

@@ -3,7 +3,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
-#include <ATen/core/grad_mode.h>
+#include <c10/core/InferenceMode.h>
 
 #include <memory>
 #include <new>
@@ -33,18 +33,20 @@ class Scratch {
   size_t size_ = 0;
 };
 
-inline bool wants_gradient(const at::Tensor& tensor) { return tensor.defined() && tensor.requires_grad(); }
-
-// The kernels for these tensors; null where ATen must do it: another device or dtype, or a gradient to record.
+// The kernels for these tensors; null where ATen must do it: another device or dtype.
 template <typename... Tensors>
 const Kernels* kernels_for(const at::Tensor& first, const Tensors&... others) {
   const auto fits = [&](const at::Tensor& tensor) {
     return tensor.is_cpu() && tensor.layout() == at::kStrided && tensor.scalar_type() == first.scalar_type();
   };
   const bool known = first.scalar_type() == at::kFloat || first.scalar_type() == at::kBFloat16;
-  if (!known || !fits(first) || !(fits(others) && ...)) return nullptr;
-  if (at::GradMode::is_enabled() && (wants_gradient(first) || (wants_gradient(others) || ...))) return nullptr;
-  return selected();
+  return known && fits(first) && (fits(others) && ...) ? selected() : nullptr;
+}
+
+// The same for what training does too: only in inference mode, where no gradient can be wanted.
+template <typename... Tensors>
+const Kernels* inference_kernels_for(const Tensors&... tensors) {
+  return c10::InferenceMode::is_enabled() ? kernels_for(tensors...) : nullptr;
 }
 
 template <typename T>

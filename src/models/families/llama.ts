@@ -4,7 +4,7 @@
  */
 import { Embedding, Linear, Module, RMSNorm } from '../../nn/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
-import { ACTIVATIONS, type Activation } from '../activations.ts';
+import { ACTIVATIONS, type Activation, gated } from '../activations.ts';
 import type { AttentionContext } from '../attention.ts';
 import { type ConfigReader, type ModelConfig, readCommon, readHeads } from '../config.ts';
 import type { LanguageModelHead, ScoreHead } from '../heads.ts';
@@ -168,7 +168,7 @@ class LlamaMLP extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    const gated = this.#activation(this.gate_proj.forward(x)).mul(this.up_proj.forward(x)); // [N, I]
-    return this.down_proj.forward(gated); // [N, D]
+    const inner = gated(this.#activation, this.gate_proj.forward(x), this.up_proj.forward(x)); // [N, I]
+    return this.down_proj.forward(inner); // [N, D]
   }
 }

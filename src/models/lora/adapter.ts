@@ -1,5 +1,5 @@
 /** One adapter: for each chosen projection a pair of thin matrices, and perhaps a score head. */
-import { init, Module, type Parameter, parameter } from '../../nn/index.ts';
+import { init, kernels, Module, type Parameter, parameter } from '../../nn/index.ts';
 import { type Tensor, torch } from '../../tensor/index.ts';
 import type { ScoreHead } from '../heads.ts';
 import type { Projection } from '../projection.ts';
@@ -28,9 +28,11 @@ export class LoraPair extends Module {
     const { dtype } = this.lora_A;
     const input = x.to(dtype); // [N, in]
     const dropped = training && this.#dropout > 0 ? torch.dropout(input, this.#dropout, true) : input; // [N, in]
-    const narrow = torch.linear(dropped, this.lora_A); // [N, r]
-    if (y.dtype === dtype) return torch.addmm(y, narrow, this.lora_B.t(), { alpha: this.scaling }); // [N, out]
-    return torch.linear(narrow, this.lora_B).mul(this.scaling).add(y).to(y.dtype); // [N, out]
+    const narrow = kernels.linear(dropped, this.lora_A); // [N, r]
+    // One operator, except for generation: there rows must not depend on each other.
+    if (y.dtype === dtype && !narrow.isInference())
+      return torch.addmm(y, narrow, this.lora_B.t(), { alpha: this.scaling }); // [N, out]
+    return kernels.linear(narrow, this.lora_B).mul(this.scaling).add(y).to(y.dtype); // [N, out]
   }
 
   /** The update as one matrix, in the adapter's dtype: [out, in]. */

@@ -1,6 +1,6 @@
 import { type Tensor, torch } from '../../tensor/index.ts';
 import { kaimingUniform_, uniform_ } from '../init.ts';
-import { kernelsActive, linear } from '../kernels.ts';
+import { linear } from '../kernels.ts';
 import { Module } from '../module.ts';
 import { type Parameter, parameter } from '../parameter.ts';
 import { type LayerOptions, randomOptions, tensorOptions } from './options.ts';
@@ -32,7 +32,7 @@ export class Linear extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    return kernelsActive() ? linear(x, this.weight, this.bias) : torch.linear(x, this.weight, this.bias); // [..., out]
+    return linear(x, this.weight, this.bias); // [..., out]
   }
 
   #initialise(random: ReturnType<typeof randomOptions>): void {

@@ -1,6 +1,6 @@
 import { type Tensor, torch } from '../../tensor/index.ts';
 import { ones_, zeros_ } from '../init.ts';
-import { kernelsActive, rmsNorm } from '../kernels.ts';
+import { rmsNorm } from '../kernels.ts';
 import { Module } from '../module.ts';
 import { type Parameter, parameter } from '../parameter.ts';
 import { type LayerOptions, tensorOptions } from './options.ts';
@@ -26,8 +26,7 @@ export class RMSNorm extends Module {
   }
 
   forward(x: Tensor): Tensor {
-    if (kernelsActive()) return rmsNorm(x, this.weight, this.eps); // [..., D]
-    return torch.rmsNorm(x, this.weight.shape, this.weight, this.eps); // [..., D]
+    return rmsNorm(x, this.weight, this.eps); // [..., D]
   }
 }
 
