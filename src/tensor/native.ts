@@ -119,7 +119,7 @@ function load(): Native {
   const require = createRequire(import.meta.url);
   let native: Native;
   try {
-    native = require(engine.addon) as Native;
+    native = withShortSpins(() => require(engine.addon) as Native);
   } catch (cause) {
     throw new NudgeError('ENGINE_LOAD_FAILED', 'libtorch or the addon could not be loaded', {
       path: engine.addon,
@@ -131,6 +131,23 @@ function load(): Native {
   native.setErrorFactory(nativeError);
   for (const library of engine.extraLibraries) native.loadLibrary(library);
   return native;
+}
+
+/**
+ * GNU's OpenMP lets a thread that waits for the others look 300,000 times before it sleeps. As soon as another program wants one
+ * of the cores, those that look keep away the one they wait for: generation fell from some hundred tokens a second to seven
+ * (docs/log.md). It reads the variable when it is loaded, which libtorch's own copy is now; other programs that this process
+ * starts are left alone.
+ */
+function withShortSpins<T>(load: () => T): T {
+  const { GOMP_SPINCOUNT, OMP_WAIT_POLICY } = process.env;
+  if (GOMP_SPINCOUNT !== undefined || OMP_WAIT_POLICY !== undefined) return load();
+  process.env.GOMP_SPINCOUNT = '1000';
+  try {
+    return load();
+  } finally {
+    delete process.env.GOMP_SPINCOUNT;
+  }
 }
 
 export const native: Native = load();
