@@ -11,7 +11,7 @@
 #endif
 
 #define NUDGE_WIDTH 8
-#define NUDGE_TILE 2, 4
+#define NUDGE_TILE 2, 6
 #define NUDGE_INSTANCE avx2
 #define NUDGE_NAME "avx2"
 #define NUDGE_BFLOAT16_ROWS 1048576

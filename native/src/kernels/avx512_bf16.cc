@@ -12,7 +12,7 @@
 #endif
 
 #define NUDGE_WIDTH 16
-#define NUDGE_TILE 4, 4
+#define NUDGE_TILE 4, 6
 #define NUDGE_INSTANCE avx512_bf16
 #define NUDGE_NAME "avx512_bf16"
 #define NUDGE_BFLOAT16_ROWS 64

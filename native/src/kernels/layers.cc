@@ -32,14 +32,22 @@ at::Tensor linear_by_kernel(const Kernels& kernels, const at::Tensor& x, const a
   const at::Tensor input = x.contiguous();
   with_type(x.scalar_type(), [&]<typename T>(T) {
     const Typed<T>& typed = kernels.of<T>();
-    static thread_local Scratch scratch;
-    void* packed = scratch.get<char>(typed.packed_bytes(rows, in));
-    typed.pack(pointer<const T>(input), rows, in, packed);
+    static thread_local Scratch kept;
+    const void* packed = pointer<void>(input);
+    if (const size_t bytes = typed.packed_bytes(rows, in); bytes > 0) {
+      void* memory = kept.get<char>(bytes);
+      at::parallel_for(0, rows, grain(in), [&](int64_t begin, int64_t end) {
+        typed.pack(pointer<const T>(input), in, memory, begin, end);
+      });
+      packed = memory;
+    }
     const Linear<T> work{packed, pointer<const T>(weight), bias.defined() ? pointer<const T>(bias) : nullptr, pointer<T>(y),
                          rows, in, out};
+    const size_t scratch_bytes = typed.scratch_bytes(rows, in);
     const int64_t blocks = (out + kOutputs - 1) / kOutputs;
     at::parallel_for(0, blocks, grain(rows * in * kOutputs / 8), [&](int64_t begin, int64_t end) {
-      typed.linear(work, begin * kOutputs, std::min(end * kOutputs, out));
+      static thread_local Scratch scratch;
+      typed.linear(work, begin * kOutputs, std::min(end * kOutputs, out), scratch.get<char>(scratch_bytes));
     });
   });
   return y;
