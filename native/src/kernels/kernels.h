@@ -94,6 +94,7 @@ struct Kernels {
   int width;             // floats in a register
   int64_t bfloat16_rows;  // above this many rows ATen's linear is faster
   int64_t float32_rows;
+  bool widens;  // bfloat16 has to become float32 to be multiplied
   Typed<BFloat16> bfloat16;
   Typed<float> float32;
 
