@@ -21,6 +21,7 @@
         "src/kernels/generation.cc",
         "src/kernels/layers.cc",
         "src/kernels/select.cc",
+        "src/kernels/training.cc",
         "src/operator.cc",
         "src/table.cc",
         "src/tensor.cc"

@@ -1,14 +1,30 @@
 /**
  * Fused operators, written in C++ (native/src/kernels) and reached through the dispatcher like any other. Models call them always:
- * outside `torch.inferenceMode`, or where there is no kernel for the device, dtype or processor, each is the plain ATen operators
- * that it stands for. So a pass that scores and one that records gradients agree to the last bit, and generation is fast; that it
- * rounds elsewhere is one more reason to score what was generated before training on it. `NUDGE_KERNELS=none` turns them off.
+ * where there is no kernel for the device, dtype or processor, each is the plain ATen operators that it stands for. Inside
+ * `torch.inferenceMode` they are made for single tokens; outside, a pass that scores and one that records gradients run the same
+ * operators and agree to the last bit. That generation rounds elsewhere is one more reason to score what was generated before
+ * training on it. `NUDGE_KERNELS=none` turns them off.
  */
 import { type DType, type Tensor, torch } from '../tensor/index.ts';
 
 /** x Wᵀ + b: x [..., in], weight [out, in] -> [..., out]. */
 export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null): Tensor {
   return torch.call('nudge::linear', x, weight, bias) as Tensor;
+}
+
+/**
+ * The same with a LoRA update: x Wᵀ + b + scaling (x Aᵀ) Bᵀ, A [r, in] and B [out, r] in a dtype of their own. On the CPU, outside
+ * inference mode, one operator with one rounding, whose backward pass sums both ways to x in place.
+ */
+export function loraLinear(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null,
+  a: Tensor,
+  b: Tensor,
+  scaling: number,
+): Tensor {
+  return torch.call('nudge::lora_linear', x, weight, bias, a, b, scaling) as Tensor;
 }
 
 /** In inference mode, with so many rows and fewer, what `linear` gives for a row does not depend on the others, to the last bit. 0: it may depend always. */

@@ -11,11 +11,12 @@
 #endif
 
 #define NUDGE_WIDTH 16
-#define NUDGE_TILE 4, 4
+#define NUDGE_TILE 4, 6
 #define NUDGE_INSTANCE avx512
 #define NUDGE_NAME "avx512"
 #define NUDGE_BFLOAT16_ROWS 1048576
 #define NUDGE_FLOAT32_ROWS 64
+#define NUDGE_WIDENS true
 #include "instance.inc"
 
 #if defined(__clang__)

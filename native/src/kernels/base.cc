@@ -7,4 +7,5 @@
 #define NUDGE_NAME "base"
 #define NUDGE_BFLOAT16_ROWS 64
 #define NUDGE_FLOAT32_ROWS 16
+#define NUDGE_WIDENS false
 #include "instance.inc"

@@ -77,8 +77,9 @@ struct Choice {
 template <typename T>
 struct Typed {
   size_t (*packed_bytes)(int64_t rows, int64_t in);
-  void (*pack)(const T* x, int64_t rows, int64_t in, void* packed);
-  void (*linear)(const Linear<T>&, int64_t begin, int64_t end);       // outputs
+  size_t (*scratch_bytes)(int64_t rows, int64_t in);
+  void (*pack)(const T* x, int64_t in, void* packed, int64_t begin, int64_t end);  // rows
+  void (*linear)(const Linear<T>&, int64_t begin, int64_t end, void* scratch);  // outputs
   void (*rms_norm)(const RmsNorm<T>&, int64_t begin, int64_t end);    // rows
   void (*rope)(const Rope<T>&, int64_t begin, int64_t end);           // rows
   void (*swiglu)(const SwiGlu<T>&, int64_t begin, int64_t end);       // elements
@@ -93,6 +94,7 @@ struct Kernels {
   int width;             // floats in a register
   int64_t bfloat16_rows;  // above this many rows ATen's linear is faster
   int64_t float32_rows;
+  bool widens;  // bfloat16 has to become float32 to be multiplied
   Typed<BFloat16> bfloat16;
   Typed<float> float32;
 

@@ -23,15 +23,16 @@ export class LoraPair extends Module {
     init.kaimingUniform_(this.lora_A, { a: Math.sqrt(5), ...(generator === undefined ? {} : { generator }) });
   }
 
+  /** Whether dropout changes what the update is computed from. */
+  drops(training: boolean): boolean {
+    return training && this.#dropout > 0;
+  }
+
   /** @param y what the projection gives for x: [N, out]. @param x [N, in]. */
   addTo(y: Tensor, x: Tensor, training: boolean): Tensor {
-    const { dtype } = this.lora_A;
-    const input = x.to(dtype); // [N, in]
-    const dropped = training && this.#dropout > 0 ? torch.dropout(input, this.#dropout, true) : input; // [N, in]
+    const input = x.to(this.lora_A.dtype); // [N, in]
+    const dropped = this.drops(training) ? torch.dropout(input, this.#dropout, true) : input; // [N, in]
     const narrow = kernels.linear(dropped, this.lora_A); // [N, r]
-    // One operator, except for generation: there rows must not depend on each other.
-    if (y.dtype === dtype && !narrow.isInference())
-      return torch.addmm(y, narrow, this.lora_B.t(), { alpha: this.scaling }); // [N, out]
     return kernels.linear(narrow, this.lora_B).mul(this.scaling).add(y).to(y.dtype); // [N, out]
   }
 

@@ -1,4 +1,4 @@
-import { Module, type Parameter } from '../../nn/index.ts';
+import { kernels, Linear, Module, type Parameter } from '../../nn/index.ts';
 import type { Tensor } from '../../tensor/index.ts';
 import type { Projection } from '../projection.ts';
 import type { LoraPair } from './adapter.ts';
@@ -32,8 +32,11 @@ export class LoraProjection extends Module implements Projection {
   }
 
   forward(x: Tensor): Tensor {
-    const y = this.#base.forward(x); // [N, out]
     const pair = this.#active();
-    return pair === null ? y : pair.addTo(y, x, this.training); // [N, out]
+    if (pair === null) return this.#base.forward(x); // [N, out]
+    if (this.#base instanceof Linear && !pair.drops(this.training)) {
+      return kernels.loraLinear(x, this.weight, this.bias, pair.lora_A, pair.lora_B, pair.scaling); // [N, out]
+    }
+    return pair.addTo(this.#base.forward(x), x, this.training); // [N, out]
   }
 }
