@@ -10,7 +10,10 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../setup/paths.mjs';
 import { registerBench } from './bench.ts';
+import { registerChat } from './chat.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerExport } from './export.ts';
+import { registerGenerate } from './generate.ts';
 import { registerModels } from './models.ts';
 import { reportError } from './report.ts';
 import { registerSetup } from './setup.ts';
@@ -19,7 +22,15 @@ import { registerSetup } from './setup.ts';
 export type RegisterCommand = (program: Command) => void;
 
 /** In the order of `nudge --help`. */
-const COMMANDS: readonly RegisterCommand[] = [registerSetup, registerDoctor, registerModels, registerBench];
+const COMMANDS: readonly RegisterCommand[] = [
+  registerSetup,
+  registerDoctor,
+  registerModels,
+  registerChat,
+  registerGenerate,
+  registerExport,
+  registerBench,
+];
 
 /**
  * Runs one command line.
