@@ -14,8 +14,11 @@ import { registerChat } from './chat.ts';
 import { registerDoctor } from './doctor.ts';
 import { registerExport } from './export.ts';
 import { registerGenerate } from './generate.ts';
+import { registerInit } from './init.ts';
 import { registerModels } from './models.ts';
 import { reportError } from './report.ts';
+import { registerRun } from './run.ts';
+import { registerRuns } from './runs.ts';
 import { registerSetup } from './setup.ts';
 
 /** Declares a command on the program. Its action sets `process.exitCode` to 1 when what it did came out badly. */
@@ -29,6 +32,9 @@ const COMMANDS: readonly RegisterCommand[] = [
   registerChat,
   registerGenerate,
   registerExport,
+  registerInit,
+  registerRun,
+  registerRuns,
   registerBench,
 ];
 
