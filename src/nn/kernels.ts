@@ -76,6 +76,14 @@ export function choose(logits: Tensor, choices: Tensor): { tokens: Tensor; logpr
   return { tokens, logprobs };
 }
 
+/**
+ * log softmax(logits / temperature) at the tokens, with gradients: logits [N, V] of any float dtype, tokens [N] int64 -> [N] float32
+ * (float64 for float64). Reads the logits three times where the operators it stands for make four copies of them.
+ */
+export function tokenLogProbs(logits: Tensor, tokens: Tensor, temperature = 1): Tensor {
+  return torch.call('nudge::token_log_probs', logits, tokens, temperature) as Tensor;
+}
+
 /** The instruction set whose kernels run: `avx512_bf16`, `avx512`, `avx2`, `base` or `none`. */
 export function selected(): string {
   return torch.call('nudge::kernels') as string;

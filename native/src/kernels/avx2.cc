@@ -15,7 +15,7 @@
 #define NUDGE_INSTANCE avx2
 #define NUDGE_NAME "avx2"
 #define NUDGE_BFLOAT16_ROWS 1048576
-#define NUDGE_FLOAT32_ROWS 64
+#define NUDGE_FLOAT32_ROWS 1048576
 #define NUDGE_WIDENS true
 #include "instance.inc"
 

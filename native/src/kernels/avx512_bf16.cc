@@ -16,7 +16,7 @@
 #define NUDGE_INSTANCE avx512_bf16
 #define NUDGE_NAME "avx512_bf16"
 #define NUDGE_BFLOAT16_ROWS 64
-#define NUDGE_FLOAT32_ROWS 64
+#define NUDGE_FLOAT32_ROWS 1048576
 #define NUDGE_WIDENS false
 #define NUDGE_DOT_BFLOAT16(acc, x, w) bits<vf>(_mm512_dpbf16_ps(bits<__m512>(acc), bits<__m512bh>(x), bits<__m512bh>(w)))
 #include "instance.inc"

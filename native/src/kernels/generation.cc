@@ -29,17 +29,6 @@ void check_cache(const at::Tensor& keys, const at::Tensor& values) {
               "expected two contiguous caches [blocks, heads, positions, dim], got ", keys.sizes(), " and ", values.sizes());
 }
 
-// Kernels follow these numbers into memory. On a device that would have to be waited for, ATen checks them itself.
-template <typename T>
-void check_range(const at::Tensor& numbers, int64_t low, int64_t high, const char* what) {
-  if (!numbers.is_cpu()) return;
-  const at::Tensor all = numbers.contiguous();
-  const T* number = pointer<const T>(all);
-  for (int64_t i = 0; i < all.numel(); ++i) {
-    TORCH_CHECK(number[i] >= low && number[i] <= high, what, " must lie in [", low, ", ", high, "], got ", number[i]);
-  }
-}
-
 void append_by_aten(const at::Tensor& keys, const at::Tensor& values, const at::Tensor& k, const at::Tensor& v,
                     const at::Tensor& slots) {
   const at::Tensor block = slots.div(keys.size(2), "floor"), place = slots.remainder(keys.size(2));

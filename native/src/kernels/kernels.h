@@ -73,6 +73,18 @@ struct Choice {
   double draw;        // uniform in [0, 1)
 };
 
+// log softmax(logits · scale) at the tokens.
+template <typename T>
+struct LogProbs {
+  const T* logits;        // [rows, size]
+  const int64_t* tokens;  // [rows]
+  float scale;
+  float* result;      // [rows]
+  float* tops;        // [rows]: the largest logit
+  float* log_totals;  // [rows]: log Σ exp((logit - top) · scale)
+  int64_t size;
+};
+
 // Everything that one instruction set offers.
 template <typename T>
 struct Typed {
@@ -87,6 +99,8 @@ struct Typed {
   void (*attention)(const Attention<T>&, int64_t begin, int64_t end, float* scratch);
   // Returns the token; log_probability is log_softmax(logits / temperature) at it (temperature 1 where it is 0).
   int64_t (*choose)(const T* logits, int64_t size, const Choice&, float* scratch, float* log_probability);
+  void (*log_probs)(const LogProbs<T>&, int64_t begin, int64_t end);  // rows
+  void (*log_probs_backward)(const LogProbs<T>&, const float* gradient, T* to, int64_t begin, int64_t end);
 };
 
 struct Kernels {

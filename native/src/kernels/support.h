@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
 #include <c10/core/InferenceMode.h>
+#include <c10/util/Exception.h>
 
 #include <memory>
 #include <new>
@@ -52,6 +53,17 @@ const Kernels* inference_kernels_for(const Tensors&... tensors) {
 template <typename T>
 T* pointer(const at::Tensor& tensor) {
   return static_cast<T*>(tensor.data_ptr());
+}
+
+// Kernels follow these numbers into memory. On a device that would have to be waited for, ATen checks them itself.
+template <typename T>
+void check_range(const at::Tensor& numbers, int64_t low, int64_t high, const char* what) {
+  if (!numbers.is_cpu()) return;
+  const at::Tensor all = numbers.contiguous();
+  const T* number = pointer<const T>(all);
+  for (int64_t i = 0; i < all.numel(); ++i) {
+    TORCH_CHECK(number[i] >= low && number[i] <= high, what, " must lie in [", low, ", ", high, "], got ", number[i]);
+  }
 }
 
 // Calls work(T{}) with the element type of the kernels.
