@@ -5,6 +5,7 @@
  */
 
 import { createRequire } from 'node:module';
+import { availableParallelism, loadavg } from 'node:os';
 import { NudgeError } from '../errors.ts';
 import { locateEngine } from '../setup/engine.mjs';
 import { atCaller } from './caller.ts';
@@ -134,14 +135,16 @@ function load(): Native {
 }
 
 /**
- * GNU's OpenMP lets a thread that waits for the others look 300,000 times before it sleeps. As soon as another program wants one
- * of the cores, those that look keep away the one they wait for: generation fell from some hundred tokens a second to seven
- * (docs/log.md). It reads the variable when it is loaded, which libtorch's own copy is now; other programs that this process
- * starts are left alone.
+ * GNU's OpenMP lets a thread that waits for the others look 300,000 times before it sleeps. Where another program wants one of the
+ * cores too, those that look keep away the one they wait for: generation fell from some hundred tokens a second to seven. Where
+ * none does, sleeping early costs a fifth at one completion at a time (docs/log.md). So on a busy machine they look 1,000 times.
+ * The variable is read when the library is loaded, which libtorch's own copy is now; programs that this process starts are left
+ * alone.
  */
 function withShortSpins<T>(load: () => T): T {
   const { GOMP_SPINCOUNT, OMP_WAIT_POLICY } = process.env;
-  if (GOMP_SPINCOUNT !== undefined || OMP_WAIT_POLICY !== undefined) return load();
+  const isBusy = loadavg()[0]! > availableParallelism() / 2;
+  if (!isBusy || GOMP_SPINCOUNT !== undefined || OMP_WAIT_POLICY !== undefined) return load();
   process.env.GOMP_SPINCOUNT = '1000';
   try {
     return load();
