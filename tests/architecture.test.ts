@@ -43,7 +43,8 @@ const WITHOUT_LIBTORCH = ['errors.ts', 'setup', 'text', 'data', 'feedback/store'
 const DOORS: Record<string, string> = {
   'setup/*': 'has no index: each start reads the one small file that it needs, and plain .mjs runs on any Node',
   'models/hub/index.ts': 'finds and fetches models without loading libtorch, as models/index.ts would',
-  'models/files/index.ts': 'replaces files in one step and explains what the disk refuses, for all that writes, not for models alone',
+  'models/files/index.ts':
+    'replaces files in one step and explains what the disk refuses, for all that writes, not for models alone',
 };
 
 interface Edge extends Import {
