@@ -98,7 +98,9 @@ describe('a tiny language, a proxy reward that forgets to punish repetition, and
       },
     );
 
-  test('a firm penalty gains both and stays; a weak one peaks and collapses into repetition', async () => {
+  test('a firm penalty gains both and stays; a weak one peaks and collapses into repetition', {
+    timeout: 120_000,
+  }, async () => {
     const [firm, weak] = [await train(0.1), await train(0.01)];
     const gold = (metrics: readonly Metrics[]) => metrics.map((one) => one['scores/gold']!);
     const last = (metrics: readonly Metrics[], name: string) =>
@@ -234,6 +236,18 @@ describe('a run', () => {
     expect(free!['policy/updates']).toBe(8);
     expect(held!['policy/updates']).toBeLessThan(4);
     expect(held!['policy/updates']).toBeGreaterThan(0);
+  });
+
+  test('moves β towards the KL a sequence that is wanted', async () => {
+    const horizon = { klTarget: 0.5, klHorizon: 20 };
+    const metrics = await metricsOf(inputs(), { ...config, totalEpisodes: 64, adaptiveKl: true, ...horizon });
+    let coef = 0.05;
+    for (const one of metrics) {
+      expect(one['kl/coef']).toBeCloseTo(coef, 12);
+      // Ziegler et al., 2.2, with 8 episodes a step.
+      coef *= 1 + (Math.max(-0.2, Math.min(0.2, one['kl/sequence']! / 0.5 - 1)) * 8) / 20;
+    }
+    expect(metrics.at(-1)!['kl/coef']).not.toBe(metrics.at(-2)!['kl/coef']);
   });
 
   test('takes from a completion without its end, or replaces its score', async () => {

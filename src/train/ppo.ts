@@ -21,7 +21,7 @@ import { decisivePart, type PpoConfig, type PpoOptions, resolvePpoConfig, stepsO
 import { experienceOf } from './ppo/experience.ts';
 import { Learner, type PretrainingText } from './ppo/learner.ts';
 import { CompletionLog } from './ppo/log.ts';
-import { assess, CompletionTokens, inputLength, Trunk } from './ppo/passes.ts';
+import { assess, CompletionTokens, inputLength, StepTrunk } from './ppo/passes.ts';
 import { type RewardTerm, scoreRollouts } from './ppo/rewards.ts';
 import { type PpoPrompt, RolloutSampler } from './ppo/rollout.ts';
 import { peakMemory, rolloutMetrics, type StepFacts, Stopwatch } from './ppo/statistics.ts';
@@ -38,6 +38,8 @@ export interface PpoInputs {
   readonly stopIds: readonly number[];
   /** Gives reward functions and the log their texts. */
   readonly tokenizer?: TextCodec;
+  /** What belongs beside the policy where a whole model is saved: `companionFiles` of one from a GGUF file. */
+  readonly files?: ReadonlyMap<string, string | Uint8Array>;
   /** For PPO-ptx (`ptxCoef`): text that the policy must not forget. */
   readonly pretraining?: readonly PretrainingText[];
 }
@@ -107,7 +109,7 @@ export async function trainPpo(inputs: PpoInputs, options: PpoOptions, run: Trai
     const scores = await watch.time('score', () => scoreRollouts(rollouts, inputs.rewards, config));
 
     // What policy, reference and value model think of it, and so what each token is worth.
-    using trunk = new Trunk(Object.values(models));
+    using trunk = new StepTrunk(Object.values(models));
     const plan = learner.plan(step, 0, rollouts);
     const assessment = await watch.time('assess', () => assess(models, rollouts, plan, trunk, config));
     const tokens = new CompletionTokens(rollouts);
@@ -131,7 +133,7 @@ export async function trainPpo(inputs: PpoInputs, options: PpoOptions, run: Trai
   }
   if (stopped) return { steps: step, totalSteps, stopped, metrics, output: null };
   const output = { policy: join(run.directory, 'policy'), value: join(run.directory, 'value') };
-  for (const role of ['policy', 'value'] as const) await saveView(output[role], models[role]);
+  for (const role of ['policy', 'value'] as const) await saveView(output[role], models[role], inputs.files);
   return { steps: step, totalSteps, stopped, metrics, output };
 }
 
@@ -235,8 +237,9 @@ function completionsOf(step: number, { rollouts, scores, experience, tokens }: S
   }));
 }
 
-async function saveView(directory: string, { model, adapter }: ModelView): Promise<void> {
-  if (adapter === null) await saveModel(directory, model, { overwrite: true });
+async function saveView(directory: string, { model, adapter }: ModelView, files: PpoInputs['files']): Promise<void> {
+  if (adapter === null)
+    await saveModel(directory, model, { overwrite: true, ...(files === undefined ? {} : { files }) });
   else await saveAdapter(directory, model.adapters as LoraAdapters, adapter, { overwrite: true });
 }
 

@@ -6,7 +6,7 @@ import type { CausalModel, ForwardOptions } from '../models/index.ts';
 import { type Tensor, torch } from '../tensor/index.ts';
 import { microBatches } from './batches.ts';
 import type { TrainingSettings } from './config.ts';
-import { SharedPrefixes } from './ppo/prefixes.ts';
+import { SharedPrefixes } from './prefixes.ts';
 import type { Trainable } from './trainable.ts';
 
 /** Sequences that are computed together, such as the completions of a prompt behind it. */

@@ -27,7 +27,7 @@ import {
   type PackedRollouts,
   pack,
   planMiniBatches,
-  type Trunk,
+  type StepTrunk,
 } from './passes.ts';
 import type { Rollout } from './rollout.ts';
 import { TokenMeans } from './statistics.ts';
@@ -44,7 +44,7 @@ export interface Lesson {
   readonly step: number;
   readonly rollouts: readonly Rollout[];
   readonly experience: Experience;
-  readonly trunk: Trunk;
+  readonly trunk: StepTrunk;
 }
 
 export interface UpdateReport {
@@ -230,7 +230,7 @@ export class Learner implements Disposable {
 
 /** What is computed at once. */
 interface Part {
-  readonly trunk: Trunk;
+  readonly trunk: StepTrunk;
   readonly packed: PackedRollouts;
   /** The tokens' share of an array of the experience, [C]. */
   readonly given: (name: 'logProbs' | 'values' | 'advantages' | 'returns') => Tensor;

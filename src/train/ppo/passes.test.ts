@@ -11,7 +11,7 @@ import {
   cutIntoParts,
   pack,
   planMiniBatches,
-  Trunk,
+  StepTrunk,
 } from './passes.ts';
 import type { Rollout } from './rollout.ts';
 import { tinyLlama } from './testing/index.ts';
@@ -73,7 +73,7 @@ describe('assessing rollouts', () => {
   ])('gives what each rollout gives by itself, adapters on %i and %i of 4 layers', (policyLayers, valueLayers) => {
     const models = adapted(policyLayers, valueLayers);
     const temperature = 0.7;
-    using trunk = new Trunk([models.policy, models.reference, models.value]);
+    using trunk = new StepTrunk([models.policy, models.reference, models.value]);
     const found = assess(models, rollouts, [[[0, 2], [3]], [[1]]], trunk, { temperature }); // biome-ignore format: nested
     torch.scope(() =>
       torch.noGrad(() => {
@@ -106,7 +106,7 @@ describe('assessing rollouts', () => {
   test('what is trained on afterwards begins with the same bits, and has the gradients of the whole model', () => {
     const models = adapted(2, 1);
     const plan = [[[0, 1], [2, 3]]]; // biome-ignore format: nested
-    using trunk = new Trunk([models.policy, models.reference, models.value]);
+    using trunk = new StepTrunk([models.policy, models.reference, models.value]);
     const found = assess(models, rollouts, plan, trunk, { temperature: 1 });
     const tokens = new CompletionTokens(rollouts);
     const gradients = () => [...models.lora.get('policy').parameters()].map((parameter) => parameter.grad!.clone());
@@ -124,7 +124,7 @@ describe('assessing rollouts', () => {
     }
     const resumed = gradients();
     models.lora.get('policy').zeroGrad();
-    using nothingKept = new Trunk([]);
+    using nothingKept = new StepTrunk([]);
     for (const rows of plan.flat()) {
       torch.scope(() =>
         completionLoss(nothingKept, models.policy, pack(rollouts, rows, models.model), {}, (logProbs) =>
@@ -137,7 +137,7 @@ describe('assessing rollouts', () => {
 
   test('the layers below all adapters are computed once', () => {
     const models = adapted(2, 1);
-    using trunk = new Trunk([models.policy, models.reference, models.value]);
+    using trunk = new StepTrunk([models.policy, models.reference, models.value]);
     const calls: number[] = [];
     const forward = models.model.forward.bind(models.model);
     models.model.forward = (ids, context, options = {}) => {

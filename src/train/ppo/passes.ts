@@ -1,13 +1,13 @@
 /**
  * Forward passes over rollouts. There is no padding, what sequences begin with alike is computed once (`SharedPrefixes`), logits are
  * computed for completion tokens only and chunk by chunk, and what the base makes of the layers below all adapters is computed once
- * a step (`Trunk`).
+ * a step (`StepTrunk`).
  */
 import { type HeadOptions, headLogProbs, throughHead } from '../../losses/index.ts';
 import type { CausalModel, ForwardOptions } from '../../models/index.ts';
 import { type Device, type Tensor, torch } from '../../tensor/index.ts';
 import { int64 } from '../pack.ts';
-import { SharedPrefixes } from './prefixes.ts';
+import { SharedPrefixes } from '../prefixes.ts';
 import type { Rollout } from './rollout.ts';
 import { type ModelView, type PpoModels, sharedLayers, withView } from './view.ts';
 
@@ -41,7 +41,7 @@ export function pack(rollouts: readonly Rollout[], rows: readonly number[], mode
  * What goes into a layer above which adapters differ and below which they do not: computed by whoever comes by first, without
  * gradients, and kept for the rest of the step. A row here is a rollout.
  */
-export class Trunk implements Disposable {
+export class StepTrunk implements Disposable {
   /** By model and layer: the hidden states of each rollout, [inputLength, D], as far as they are known. */
   readonly #kept = new Map<CausalModel, Map<number, Map<number, Tensor>>>();
 
@@ -92,7 +92,7 @@ export class Trunk implements Disposable {
 
 /** Log-probabilities of the completion tokens, and entropies on request: [C] each. */
 export function completionLogProbs(
-  trunk: Trunk,
+  trunk: StepTrunk,
   view: ModelView,
   packed: PackedRollouts,
   options: HeadOptions,
@@ -103,7 +103,7 @@ export function completionLogProbs(
 
 /** A scalar loss over the completion tokens' log-probabilities [C], with gradients for all that the view trains. */
 export function completionLoss(
-  trunk: Trunk,
+  trunk: StepTrunk,
   view: ModelView,
   packed: PackedRollouts,
   options: HeadOptions,
@@ -128,7 +128,7 @@ export function lossThroughHead(
 }
 
 /** The value model's estimates before each completion token: [C]. */
-export function completionValues(trunk: Trunk, view: ModelView, packed: PackedRollouts): Tensor {
+export function completionValues(trunk: StepTrunk, view: ModelView, packed: PackedRollouts): Tensor {
   const hidden = trunk.forward(view, packed).indexSelect(0, packed.predictors); // [C, D]
   return withView(view, () => view.model.values(hidden)).float(); // [C]
 }
@@ -191,7 +191,7 @@ export function assess(
   { policy, reference, value }: PpoModels,
   rollouts: readonly Rollout[],
   plan: MiniBatches,
-  trunk: Trunk,
+  trunk: StepTrunk,
   { temperature }: { temperature: number },
 ): Assessment {
   const tokens = new CompletionTokens(rollouts);

@@ -4,7 +4,7 @@ import type { CheckpointTape } from '../../nn/index.ts';
 import { type Tensor, torch } from '../../tensor/index.ts';
 import { microBatches } from '../batches.ts';
 import { int64 } from '../pack.ts';
-import { SharedPrefixes } from '../ppo/prefixes.ts';
+import { SharedPrefixes } from '../prefixes.ts';
 import type { Trunk, TrunkRow } from '../trunk.ts';
 import { rowLength, type ScoredGroup } from './rows.ts';
 

@@ -5,9 +5,9 @@
  * (`PackedAttention`) all of it is computed for each of them. Here sequences form a tree: a segment of tokens, the segments that go
  * on from it, and so on. A token sees what is before it in its own segment and in those above: the hidden states are the same.
  */
-import type { AttendOptions, AttentionContext } from '../../models/index.ts';
-import { type Device, type DType, type Tensor, torch } from '../../tensor/index.ts';
-import { int64 } from '../pack.ts';
+import type { AttendOptions, AttentionContext } from '../models/index.ts';
+import { type Device, type DType, type Tensor, torch } from '../tensor/index.ts';
+import { int64 } from './pack.ts';
 
 /** Some tokens in a row that one or several sequences have in common. */
 interface Segment {

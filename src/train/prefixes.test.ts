@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
-import '../../../tests/support/allClose.ts';
-import { PackedAttention } from '../../models/index.ts';
-import { type Tensor, torch } from '../../tensor/index.ts';
+import '../../tests/support/allClose.ts';
+import { PackedAttention } from '../models/index.ts';
+import { type Tensor, torch } from '../tensor/index.ts';
+import { tinyLlama } from './ppo/testing/index.ts';
 import { SharedPrefixes } from './prefixes.ts';
-import { tinyLlama } from './testing/index.ts';
 
 const range = (length: number, from: number, by = 1): number[] =>
   Array.from({ length }, (_, i) => (from + by * i) % 40);
