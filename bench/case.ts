@@ -6,8 +6,8 @@ export interface Body {
   time(times: number): number | Promise<number>;
   /** `times` is a multiple of this: a hundred calls in one scope, say. Default 1. */
   multiple?: number;
-  /** Frees what was made. */
-  end?(): void;
+  /** Frees what was made; waited for. */
+  end?(): unknown;
 }
 
 /** Work of the Python process: a function of `peers/NAME.py` and its keyword arguments. */

@@ -66,7 +66,7 @@ export class LocalSide implements Side {
   }
 
   async end(): Promise<void> {
-    this.#body.end?.();
+    await this.#body.end?.();
   }
 }
 

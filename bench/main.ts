@@ -11,8 +11,9 @@ import { describeRun } from './machine.ts';
 import { ops } from './ops/index.ts';
 import { PEER_REMEDY, Peer } from './peers/peer.ts';
 import { markers, renderMarkdown, replaceBetweenMarkers, Table, toRow } from './report.ts';
+import { train } from './train/index.ts';
 
-const BENCHES: readonly Bench[] = [ops, generate];
+const BENCHES: readonly Bench[] = [ops, generate, train];
 
 /**
  * Short blocks and many rounds: on a shared machine the speed changes by half for some tenths of a second at a time, and both

@@ -105,7 +105,10 @@ function describe({ machine, versions, commit, dirty, threads, rounds }: Header)
   const quota = machine.cpuQuota === null ? '' : ` (limited to ${machine.cpuQuota})`;
   const governor = machine.governor === null ? '' : `, clock governor ${machine.governor}`;
   const memory = `${(machine.memoryBytes / 2 ** 30).toFixed(0)} GiB`;
-  const against = peer === null ? 'without PyTorch' : `PyTorch ${peer.torch} on Python ${peer.python}`;
+  const against =
+    peer === null
+      ? 'without PyTorch'
+      : `PyTorch ${[peer.torch, ...Object.entries(peer.packages ?? {}).map((pair) => pair.join(' '))].join(', ')} on Python ${peer.python}`;
   return [
     `${machine.cpu}, ${machine.cores} cores${quota}, ${memory}, ${machine.instructionSets.join(' ')}${governor}, load ${machine.load.toFixed(1)}`,
     `Nudge ${versions.nudge} on Node ${versions.node} and libtorch ${versions.torch}; ${against}; ${machine.platform} ${machine.arch}`,

@@ -6,22 +6,9 @@ import { kernels } from '../../src/nn/index.ts';
 import { type Tensor, torch } from '../../src/tensor/index.ts';
 import type { Bench, Body, Case, Limit } from '../case.ts';
 import { free, streaming } from '../ops/bodies.ts';
+import { SMOLLM2 } from '../smollm2.ts';
 
 const DTYPE = 'bfloat16';
-/** SmolLM2-135M with random weights: a product takes as long with them. */
-const CONFIG = {
-  model_type: 'llama',
-  vocab_size: 49_152,
-  hidden_size: 576,
-  intermediate_size: 1536,
-  num_hidden_layers: 30,
-  num_attention_heads: 9,
-  num_key_value_heads: 3,
-  head_dim: 64,
-  max_position_embeddings: 2048,
-  rope_theta: 100_000,
-  tie_word_embeddings: true,
-};
 /** The 16 rows are the shape of RLHF on one machine: some prompts, some completions of each. */
 const BATCHES = [
   { rows: 1, prompt: 32, tokens: 64 },
@@ -35,15 +22,15 @@ const PROMPTS = [
 
 /** Multiplications for one token; the embedding table is the head, and looking a row up is free. */
 const PRODUCTS =
-  CONFIG.num_hidden_layers * CONFIG.hidden_size * (CONFIG.head_dim * 2 * (9 + 3) + 3 * CONFIG.intermediate_size) +
-  CONFIG.hidden_size * CONFIG.vocab_size;
+  SMOLLM2.num_hidden_layers * SMOLLM2.hidden_size * (SMOLLM2.head_dim * 2 * (9 + 3) + 3 * SMOLLM2.intermediate_size) +
+  SMOLLM2.hidden_size * SMOLLM2.vocab_size;
 
 /** The prompts of both sides: what they say does not matter, only how long they are. */
 const promptIds = (row: number, length: number): number[] =>
-  Array.from({ length }, (_, i) => (row * 77 + i * 13) % CONFIG.vocab_size);
+  Array.from({ length }, (_, i) => (row * 77 + i * 13) % SMOLLM2.vocab_size);
 
 function generation(rows: number, prompt: number, tokens: number): Body {
-  const model = createModel(CONFIG, { dtype: DTYPE });
+  const model = createModel(SMOLLM2, { dtype: DTYPE });
   const engine = new Engine(model, { maxRows: rows });
   const request = (row: number) => engine.generate({ promptIds: promptIds(row, prompt), maxTokens: tokens });
   return {
@@ -93,7 +80,7 @@ const decoding = BATCHES.map(
     better: 'higher',
     value: (seconds) => (rows * tokens) / seconds,
     nudge: () => generation(rows, prompt, tokens),
-    peer: { work: 'decode', arguments: { config: CONFIG, dtype: DTYPE, rows, prompt, tokens } },
+    peer: { work: 'decode', arguments: { config: SMOLLM2, dtype: DTYPE, rows, prompt, tokens } },
     limit: limitOf(rows, ({ memory, products }) => rows / Math.max(memory, products)),
   }),
 );
@@ -107,7 +94,7 @@ const prefill = PROMPTS.map(
     value: (seconds) => (rows * prompt) / seconds,
     // One token: the one that the prompt's last hidden state gives.
     nudge: () => generation(rows, prompt, 1),
-    peer: { work: 'prefill', arguments: { config: CONFIG, dtype: DTYPE, rows, prompt } },
+    peer: { work: 'prefill', arguments: { config: SMOLLM2, dtype: DTYPE, rows, prompt } },
   }),
 );
 

@@ -15,7 +15,13 @@ import { TORCH_VERSION } from '../../src/setup/torch-info.mjs';
 /** The same libtorch as Nudge fetches: what differs is then the way to it. */
 const REQUIREMENTS = [`torch==${TORCH_VERSION}`, 'numpy>=2,<3'];
 /** From pip's own index: PyTorch's does not have it. */
-const MORE_REQUIREMENTS = ['transformers>=5.23,<6'];
+const MORE_REQUIREMENTS = [
+  'transformers>=5.23,<6',
+  'trl==1.16.0',
+  'peft==0.21.2',
+  'datasets==5.2.0',
+  'accelerate==1.15.0',
+];
 /** PyTorch's own index of CPU wheels; the one on PyPI for Linux brings CUDA along. */
 const CPU_INDEX = 'https://download.pytorch.org/whl/cpu';
 

@@ -15,10 +15,12 @@ export interface PeerVersions {
   torch: string;
   threads: number;
   cpuCapability: string;
+  /** Versions of what else the benchmark's module uses, by name. */
+  packages?: Readonly<Record<string, string>>;
 }
 
 export const PEER_REMEDY =
-  'Run `node bench/peers/setup.mjs`, or set NUDGE_PEER_PYTHON to a Python that has torch, numpy and transformers; --no-peer leaves PyTorch out.';
+  'Run `node bench/peers/setup.mjs`, or set NUDGE_PEER_PYTHON to a Python that has torch, numpy, transformers and trl with peft; --no-peer leaves PyTorch out.';
 
 const SERVER = fileURLToPath(new URL('server.py', import.meta.url));
 const KEPT_STDERR = 4000;
@@ -119,7 +121,7 @@ export class Peer {
 }
 
 function failed(python: string, received: string): NudgeError {
-  const missing = /No module named '(torch|numpy|transformers)'|ENOENT/.test(received);
+  const missing = /No module named '(torch|numpy|transformers|trl|datasets|peft)'|ENOENT/.test(received);
   return new NudgeError('BENCH_FAILED', "PyTorch's side of the benchmark failed.", {
     path: python,
     received: received.split('\n').slice(-6).join('\n            '),

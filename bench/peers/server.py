@@ -6,7 +6,8 @@
     {"do": "end"}                                     drop it
 
 The work is a function of the module that the command line names (ops -> ops.py): it gets the arguments and returns a
-function of the number of repetitions. The measuring is that of LocalSide in bench/harness.ts.
+function of the number of repetitions. If that returns a number, it is the seconds that count; if it has an `end`, that is called
+last. The measuring is that of LocalSide in bench/harness.ts.
 """
 
 import gc
@@ -32,8 +33,8 @@ class Side:
 
     def chunk(self):
         start = time.perf_counter()
-        self.body(self.times)
-        return time.perf_counter() - start
+        seconds = self.body(self.times)
+        return time.perf_counter() - start if seconds is None else seconds
 
     def warm_up(self, plan):
         spent = 0.0
@@ -55,12 +56,13 @@ class Side:
         return statistics.median(chunks)
 
 
-def versions():
+def versions(module):
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
         "cpuCapability": torch.backends.cpu.get_cpu_capability(),
+        "packages": getattr(module, "PACKAGES", {}),
     }
 
 
@@ -71,7 +73,7 @@ def main(module_name, threads):
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     answer = lambda data: answers.write(json.dumps(data) + "\n")
-    answer(versions())
+    answer(versions(module))
     side = None
     for line in sys.stdin:
         request = json.loads(line)
@@ -85,6 +87,7 @@ def main(module_name, threads):
         elif do == "block":
             answer({"seconds": side.block(request["plan"])})
         elif do == "end":
+            getattr(side.body, "end", lambda: None)()
             side = None
             gc.collect()
             answer({})

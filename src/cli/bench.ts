@@ -29,7 +29,10 @@ export function registerBench(program: Command): void {
   program
     .command('bench')
     .description('measure Nudge beside PyTorch (in a checkout only)')
-    .argument('<name>', 'ops: single operators; generate: completions of a language model')
+    .argument(
+      '<name>',
+      'ops: single operators; generate: completions of a language model; train: steps of the trainers',
+    )
     .option('--json', 'print one JSON object a line: first the machine, then the cases', false)
     .option('--rounds <n>', 'how often the sides take turns; the median is printed', positiveInteger, 15)
     .option('--threads <n>', 'threads of each side', positiveInteger, 2)
@@ -65,6 +68,7 @@ Examples:
   nudge bench ops                                   all operators, about three minutes
   nudge bench ops --case add --rounds 99            one of them, more carefully
   nudge bench ops --case 'matrix products'          a group of them
+  nudge bench train --rounds 5                      trainers beside TRL's; a step takes seconds
   nudge bench ops --json --no-peer > ops.jsonl      for programs, Nudge and its limits only
   nudge bench ops --markdown docs/performance.md    rewrite the table in the documentation
 
