@@ -33,10 +33,10 @@ const PROMPTS = [
   { rows: 16, prompt: 64 },
 ];
 
-/** Multiplications for one token; the embedding table is the head, and looking a row up is free. */
-const PRODUCTS =
-  CONFIG.num_hidden_layers * CONFIG.hidden_size * (CONFIG.head_dim * 2 * (9 + 3) + 3 * CONFIG.intermediate_size) +
-  CONFIG.hidden_size * CONFIG.vocab_size;
+/** Multiplications for one token: in the layers, and in the head. Looking up an embedding is free. */
+const LAYERS =
+  CONFIG.num_hidden_layers * CONFIG.hidden_size * (CONFIG.head_dim * 2 * (9 + 3) + 3 * CONFIG.intermediate_size);
+const HEAD = CONFIG.hidden_size * CONFIG.vocab_size;
 
 /** The prompts of both sides: what they say does not matter, only how long they are. */
 const promptIds = (row: number, length: number): number[] =>
@@ -59,16 +59,16 @@ function generation(rows: number, prompt: number, tokens: number): Body {
   };
 }
 
-/** Each weight read once a step at the speed of memory, or its products at the peak of matrix products: the slower of the two. */
-function limitOf(rows: number, seconds: (secondsAStep: { memory: number; products: number }) => number): Limit {
+/**
+ * Each weight read once a step at the speed of memory, or all products at the peak of matrix products: the slower of the two. The
+ * prompt's products count, since its time does: all but the head's, and the last token is not read again.
+ */
+function limitOf({ rows, prompt, tokens }: (typeof BATCHES)[number]): Limit {
   const PEAK = 2048;
   // Few rows wait for memory, many for the processor: each measures what limits it.
   if (rows < 8) {
     const stream = streaming(512 * 2 ** 20);
-    return {
-      body: stream.body,
-      value: (time) => seconds({ memory: (2 * PRODUCTS * time) / stream.bytes, products: 0 }),
-    };
+    return { body: stream.body, value: (time) => (rows * stream.bytes) / (2 * (LAYERS + HEAD) * time) };
   }
   const dtype = kernels.selected() === 'avx512_bf16' ? 'bfloat16' : 'float32';
   const make = (): Body => {
@@ -82,11 +82,13 @@ function limitOf(rows: number, seconds: (secondsAStep: { memory: number; product
       end: () => free([a, b]),
     };
   };
-  return { body: make, value: (time) => seconds({ memory: 0, products: (rows * PRODUCTS * time) / PEAK ** 3 }) };
+  const products = (LAYERS * (prompt + tokens - 1)) / tokens + HEAD; // for one generated token
+  return { body: make, value: (time) => PEAK ** 3 / (products * time) };
 }
 
-const decoding = BATCHES.map(
-  ({ rows, prompt, tokens }): Case => ({
+const decoding = BATCHES.map((batch): Case => {
+  const { rows, prompt, tokens } = batch;
+  return {
     name: `${rows} at a time, ${prompt} + ${tokens} tokens`,
     metric: 'generated',
     unit: 'tokens/s',
@@ -94,9 +96,9 @@ const decoding = BATCHES.map(
     value: (seconds) => (rows * tokens) / seconds,
     nudge: () => generation(rows, prompt, tokens),
     peer: { work: 'decode', arguments: { config: CONFIG, dtype: DTYPE, rows, prompt, tokens } },
-    limit: limitOf(rows, ({ memory, products }) => rows / Math.max(memory, products)),
-  }),
-);
+    limit: limitOf(batch),
+  };
+});
 
 const prefill = PROMPTS.map(
   ({ rows, prompt }): Case => ({
