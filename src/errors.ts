@@ -30,6 +30,11 @@ export type ErrorCode =
   | 'DOWNLOAD_FAILED'
   | 'SERVER_UNREACHABLE'
   | 'SERVER_FAILED'
+  | 'TRAINING_DIVERGED'
+  | 'NOT_FOUND'
+  | 'CONFLICT'
+  | 'STORE_BUSY'
+  | 'RUN_BUSY'
   | 'BENCH_FAILED';
 
 export interface ErrorDetails {

@@ -4,7 +4,8 @@
 
 The request on standard input is `{"model": DIRECTORY, "adapter": DIRECTORY or null, "ids": [[...], ...]}`; the answer on standard
 output is `{"logits": [[[...], ...], ...]}` in float32, or `{"scores": [...]}` of a reward model, and `"info"`, what loading said of
-missing and unexpected tensors.
+missing and unexpected tensors. With `"chats": [[message, ...], ...]` also `"chats"`, their ids by the tokenizer and the template in
+the model's directory.
 """
 
 import json
@@ -13,7 +14,7 @@ from typing import Any
 
 import torch
 import transformers
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForSequenceClassification, AutoTokenizer
 
 
 @torch.no_grad()
@@ -36,6 +37,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     model.eval()
     rows = [model(input_ids=torch.tensor([ids])).logits[0] for ids in request["ids"]]
     result = {"scores": torch.cat(rows).tolist()} if is_scorer else {"logits": [row.tolist() for row in rows]}
+    if "chats" in request:
+        tokenizer = AutoTokenizer.from_pretrained(directory)
+        asked = {"add_generation_prompt": True, "return_dict": False}
+        result["chats"] = [tokenizer.apply_chat_template(chat, **asked) for chat in request["chats"]]
     kept = ("missing_keys", "unexpected_keys", "mismatched_keys")
     return result | {"info": {key: sorted(map(str, info[key])) for key in kept}}
 

@@ -10,16 +10,33 @@ import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
 import { packageRoot } from '../setup/paths.mjs';
 import { registerBench } from './bench.ts';
+import { registerChat } from './chat.ts';
 import { registerDoctor } from './doctor.ts';
+import { registerExport } from './export.ts';
+import { registerGenerate } from './generate.ts';
+import { registerInit } from './init.ts';
 import { registerModels } from './models.ts';
 import { reportError } from './report.ts';
+import { registerRun } from './run.ts';
+import { registerRuns } from './runs.ts';
 import { registerSetup } from './setup.ts';
 
 /** Declares a command on the program. Its action sets `process.exitCode` to 1 when what it did came out badly. */
 export type RegisterCommand = (program: Command) => void;
 
 /** In the order of `nudge --help`. */
-const COMMANDS: readonly RegisterCommand[] = [registerSetup, registerDoctor, registerModels, registerBench];
+const COMMANDS: readonly RegisterCommand[] = [
+  registerSetup,
+  registerDoctor,
+  registerModels,
+  registerChat,
+  registerGenerate,
+  registerExport,
+  registerInit,
+  registerRun,
+  registerRuns,
+  registerBench,
+];
 
 /**
  * Runs one command line.

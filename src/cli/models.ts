@@ -171,7 +171,7 @@ async function renderModel(model: ResolvedModel, description: ModelDescription):
 }
 
 /** 134515008 as "135 M". */
-function count(parameters: number): string {
+export function count(parameters: number): string {
   if (parameters >= 1e9) return `${(parameters / 1e9).toFixed(1)} B`;
   return parameters >= 1e6 ? `${Math.round(parameters / 1e6)} M` : `${Math.round(parameters / 1e3)} k`;
 }

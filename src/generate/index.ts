@@ -3,13 +3,15 @@
 export { Engine, type EngineOptions } from './engine.ts';
 export type { LanguageModel } from './model.ts';
 export type { TextCodec } from './output.ts';
-export type {
-  ChatTurn,
-  Completion,
-  FinishReason,
-  GenerateEvent,
-  GenerateRequest,
-  Sampler,
-  SamplingParameters,
+export {
+  type ChatTurn,
+  type Completion,
+  type FinishReason,
+  type GenerateEvent,
+  type GenerateRequest,
+  type ResolvedParameters,
+  resolveParameters,
+  type Sampler,
+  type SamplingParameters,
 } from './request.ts';
 export { ServerSampler, type ServerSamplerOptions } from './server/sampler.ts';

@@ -9,7 +9,7 @@ export { LanguageModelHead, ScoreHead, type ScoreHeadOptions } from './heads.ts'
 export * from './hub/index.ts';
 export { type LoadModelOptions, loadModel, modelFromWeights } from './load.ts';
 export * from './lora/index.ts';
-export { type AdapterSwitch, CausalModel, type ForwardOptions, type HeadKind } from './model.ts';
+export { type AdapterSwitch, CausalModel, type ForwardOptions, type HeadKind, type LayerInput } from './model.ts';
 export { isProjection, type Projection } from './projection.ts';
 export * from './safetensors/index.ts';
 export { type SaveModelOptions, saveModel } from './save.ts';

@@ -41,6 +41,19 @@ export interface ForwardOptions {
    * a fraction of the memory. What the context holds must live until then.
    */
   tape?: CheckpointTape;
+  /**
+   * Begins at a layer with what went into it in an earlier pass over the same tokens; the layers before are not computed. For
+   * adapters that leave those layers alone: what the base makes of them serves all.
+   */
+  from?: LayerInput;
+  /** Is shown what goes into each layer that is computed. `hidden.detach().keep()` holds on to it. */
+  onLayer?: (input: LayerInput) => void;
+}
+
+/** What goes into a layer, counted from 0. */
+export interface LayerInput {
+  readonly layer: number;
+  readonly hidden: Tensor; // [N, D]
 }
 
 /** Which of several adapters takes part: what a layer that runs again must restore. LoRA's implementation is in `lora/`. */
@@ -63,11 +76,11 @@ export interface Backbone extends Module {
 
 /** One forward pass: how hidden states go through layers. */
 export class Pass {
-  readonly #tape: CheckpointTape | undefined;
+  readonly #options: ForwardOptions;
   readonly #adapters: AdapterSwitch | null;
 
-  constructor(tape: CheckpointTape | undefined, adapters: AdapterSwitch | null) {
-    this.#tape = tape;
+  constructor(options: ForwardOptions, adapters: AdapterSwitch | null) {
+    this.#options = options;
     this.#adapters = adapters;
   }
 
@@ -78,8 +91,12 @@ export class Pass {
     context: AttentionContext,
     ...shared: Shared
   ): Tensor {
-    let hidden = first; // [N, D]
-    for (const layer of layers) {
+    const { from, onLayer } = this.#options;
+    // A handle of our own: the loop frees each layer's input.
+    let hidden = from === undefined ? first : torch.alias(from.hidden); // [N, D]
+    for (let i = from?.layer ?? 0; i < layers.length; i++) {
+      onLayer?.({ layer: i, hidden });
+      const layer = layers[i]!;
       const next = torch.scope(() => this.#run(layer, hidden, context, shared)); // [N, D]
       hidden.dispose();
       hidden = next;
@@ -93,7 +110,7 @@ export class Pass {
     context: AttentionContext,
     shared: Shared,
   ): Tensor {
-    const [tape, adapters] = [this.#tape, this.#adapters];
+    const [tape, adapters] = [this.#options.tape, this.#adapters];
     if (tape === undefined) return layer.forward(hidden, context, ...shared);
     const active = adapters?.active ?? null;
     const forward = (...[hidden, ...rest]: Tensor[]): Tensor => {
@@ -123,7 +140,7 @@ export abstract class CausalModel extends Module {
   /** Hidden states after the last normalisation: ids [N] int64 -> [N, D]. */
   forward(ids: Tensor, context: AttentionContext, options: ForwardOptions = {}): Tensor {
     checkIds(ids, context);
-    return torch.scope(() => this.backbone.forward(ids, context, new Pass(options.tape, this.adapters))); // [N, D]
+    return torch.scope(() => this.backbone.forward(ids, context, new Pass(options, this.adapters))); // [N, D]
   }
 
   /** Logits of the next token, for the rows that need them: [..., D] -> [..., V], in the model's dtype. */

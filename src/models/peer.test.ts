@@ -7,6 +7,8 @@ import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { type Tensor, torch } from '../tensor/index.ts';
 import '../../tests/support/allClose.ts';
+import { SMOLLM2, SMOLLM2_GOLDEN } from '../../tests/support/realModels.ts';
+import { tokenizerFiles } from '../text/index.ts';
 import { createModel, LoraAdapters, loadModel, PackedAttention, saveAdapter, saveModel } from './index.ts';
 import { GOLDEN, GOLDEN_FAMILIES, inTemporaryDirectory } from './testing.ts';
 
@@ -23,12 +25,13 @@ const TOLERANCE = { rtol: 1e-5, atol: 1e-5 };
 interface Answer {
   logits?: number[][][];
   scores?: number[];
+  chats?: number[][];
   info: Record<'missing_keys' | 'unexpected_keys' | 'mismatched_keys', string[]>;
 }
 
-function askPeer(model: string, adapter: string | null = null): Answer {
-  const input = JSON.stringify({ model, adapter, ids: SEQUENCES });
-  const { stdout, stderr, status } = spawnSync(PYTHON!, [SCRIPT], { input, encoding: 'utf8' });
+function askPeer(model: string, adapter: string | null = null, more: object = {}): Answer {
+  const input = JSON.stringify({ model, adapter, ids: SEQUENCES, ...more });
+  const { stdout, stderr, status } = spawnSync(PYTHON!, [SCRIPT], { input, encoding: 'utf8', maxBuffer: 2 ** 28 });
   expect(status, stderr).toBe(0);
   return JSON.parse(stdout.trim().split('\n').at(-1)!) as Answer;
 }
@@ -89,6 +92,20 @@ describe.skipIf(PYTHON === undefined)('transformers and PEFT (skipped where NUDG
       expect(ours).toBeCloseToTensor(torch.tensor(scores!), TOLERANCE);
     });
   });
+
+  test('SmolLM2 from its GGUF file: logits, and its chats as ids', async ({ skip }) => {
+    if (SMOLLM2.missing) skip(SMOLLM2.missing);
+    using real = await SMOLLM2.open();
+    const { model, tokenizer } = real;
+    await inTemporaryDirectory(async (directory) => {
+      await saveModel(directory, model, { files: tokenizerFiles(tokenizer) });
+      const cases = SMOLLM2_GOLDEN.cases.filter(({ prompt }) => typeof prompt !== 'string');
+      const { logits, chats, info } = askPeer(directory, null, { chats: cases.map(({ prompt }) => prompt) });
+      expect(info).toEqual(NOTHING);
+      expect(model.logits(model.forward(ids, context))).toBeCloseToTensor(flat(logits), { rtol: 1e-4, atol: 1e-4 });
+      expect(chats).toEqual(cases.map(({ ids }) => ids));
+    });
+  }, 300_000);
 
   test('a model made here from a configuration alone', async () => {
     await inTemporaryDirectory(async (directory) => {

@@ -5,6 +5,7 @@
  */
 
 import { createRequire } from 'node:module';
+import { availableParallelism, loadavg } from 'node:os';
 import { NudgeError } from '../errors.ts';
 import { locateEngine } from '../setup/engine.mjs';
 import { atCaller } from './caller.ts';
@@ -119,7 +120,7 @@ function load(): Native {
   const require = createRequire(import.meta.url);
   let native: Native;
   try {
-    native = require(engine.addon) as Native;
+    native = withShortSpins(() => require(engine.addon) as Native);
   } catch (cause) {
     throw new NudgeError('ENGINE_LOAD_FAILED', 'libtorch or the addon could not be loaded', {
       path: engine.addon,
@@ -131,6 +132,25 @@ function load(): Native {
   native.setErrorFactory(nativeError);
   for (const library of engine.extraLibraries) native.loadLibrary(library);
   return native;
+}
+
+/**
+ * GNU's OpenMP lets a thread that waits for the others look 300,000 times before it sleeps. Where another program wants one of the
+ * cores too, those that look keep away the one they wait for: generation fell from some hundred tokens a second to seven. Where
+ * none does, sleeping early costs a fifth at one completion at a time (docs/log.md). So on a busy machine they look 1,000 times.
+ * The variable is read when the library is loaded, which libtorch's own copy is now; programs that this process starts are left
+ * alone.
+ */
+function withShortSpins<T>(load: () => T): T {
+  const { GOMP_SPINCOUNT, OMP_WAIT_POLICY } = process.env;
+  const isBusy = loadavg()[0]! > availableParallelism() / 2;
+  if (!isBusy || GOMP_SPINCOUNT !== undefined || OMP_WAIT_POLICY !== undefined) return load();
+  process.env.GOMP_SPINCOUNT = '1000';
+  try {
+    return load();
+  } finally {
+    delete process.env.GOMP_SPINCOUNT;
+  }
 }
 
 export const native: Native = load();

@@ -36,8 +36,11 @@ export interface Encoding {
 export type TokenizerFiles = ReadonlyMap<string, string>;
 
 export interface TokenizerOptions {
-  /** Which token pads; needed where the files name none, or name one that also ends texts. */
-  pad?: PadChoice;
+  /**
+   * Which token pads; needed where the files name none, or name one that also ends texts. A function chooses when the
+   * vocabulary is known; undefined leaves it to the files.
+   */
+  pad?: PadChoice | ((tokenizer: Tokenizer) => PadChoice | undefined);
 }
 
 /** The files that belong to a tokenizer and are written back by `saveTokenizer`. */
@@ -65,7 +68,7 @@ export class Tokenizer {
   readonly #specialIds: ReadonlySet<number>;
   readonly #addedIds: ReadonlySet<number>;
   readonly #pipeline: Pipeline;
-  readonly #pad: PadChoice | undefined;
+  readonly #pad: TokenizerOptions['pad'];
 
   /** From the files' contents; only tokenizer.json is needed. `loadTokenizer` reads them from a directory. */
   static fromFiles(files: TokenizerFiles, source: string, options: TokenizerOptions & ReadOptions = {}): Tokenizer {
@@ -127,7 +130,7 @@ export class Tokenizer {
    */
   get padId(): number {
     return resolvePad({
-      choice: this.#pad,
+      choice: typeof this.#pad === 'function' ? this.#pad(this) : this.#pad,
       declared: this.#idOfSpecial('pad'),
       ends: this.eosId === undefined ? this.eosIds : [this.eosId],
       idOf: (token) => this.tokenToId(token),

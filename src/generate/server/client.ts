@@ -217,7 +217,10 @@ function failed(url: string, received: string, cause?: unknown): NudgeError {
 }
 
 function statusError(url: string, status: number, text: string): NudgeError {
+  const unknown = 'Correct what it complains about; set extensions to false where it does not know top_k or min_p.';
   const remedies: Record<number, string> = {
+    400: unknown,
+    422: unknown,
     401: 'Pass a valid apiKey.',
     403: 'Pass an apiKey that may use this model.',
     404: 'Check baseUrl (usually with /v1 at its end) and the name of the model.',

@@ -76,7 +76,7 @@ describe('ServerSampler', () => {
       promptIds: [1, 2],
       n: 2,
       maxTokens: 2,
-      temperature: 0.5,
+      temperature: 1,
       topK: 4,
       topP: 0.9,
       minP: 0.1,
@@ -97,7 +97,7 @@ describe('ServerSampler', () => {
         model: 'm',
         prompt: [1, 2],
         max_tokens: 2,
-        temperature: 0.5,
+        temperature: 1,
         top_k: 4,
         top_p: 0.9,
         min_p: 0.1,
@@ -108,6 +108,34 @@ describe('ServerSampler', () => {
         logprobs: 1,
       },
     });
+  });
+
+  it('says what it means where it asks for nothing special: servers have defaults of their own', async () => {
+    const { url, requests } = await serve(done);
+    await sampler(url).generate({ prompt: 'a' });
+    await sampler(url, { extensions: false }).generate({ prompt: 'a', temperature: 0.5 });
+    expect(requests.map(({ body }) => body)).toMatchObject([
+      { temperature: 1, top_p: 1, top_k: -1, min_p: 0, repetition_penalty: 1, repeat_penalty: 1 },
+      { temperature: 0.5, top_p: 1 },
+    ]);
+    expect(Object.keys(requests[1]!.body).sort()).toEqual([
+      'max_tokens',
+      'model',
+      'prompt',
+      'seed',
+      'temperature',
+      'top_p',
+    ]);
+  });
+
+  it('notices a server that goes on past stopIds', async () => {
+    const { url } = await serve(json({ choices: [{ text: 'abc', token_ids: [5, 9, 6], finish_reason: 'length' }] }));
+    expect(await failure(sampler(url).generate({ prompt: 'a', stopIds: [9] }))).toMatch(/stopIds[\s\S]*stopStrings/);
+  });
+
+  it("refuses log-probabilities at another temperature: servers give the model's own", async () => {
+    const request = { prompt: 'a', logprobs: true, temperature: 0.7 };
+    expect(await failure(sampler('http://localhost/v1').generate(request))).toMatch(/temperature[\s\S]*0\.7/);
   });
 
   it('asks for chats, and reads their log-probabilities', async () => {

@@ -17,8 +17,9 @@ export interface ServerSamplerOptions extends ClientOptions {
   /** Requests on their way at the same time; the others wait. Default 16. */
   concurrency?: number;
   /**
-   * Whether to send topK, minP and repetitionPenalty, which OpenAI's own API refuses and vLLM and llama.cpp take. Default true;
-   * with false a request that needs them is refused.
+   * Whether to send topK, minP and repetitionPenalty, which vLLM and llama.cpp take and OpenAI's own API refuses. Default true;
+   * with false a request that needs them is refused. They are sent also where they change nothing: by itself llama.cpp samples
+   * from the 40 likeliest tokens, and vLLM as the model's generation_config.json says.
    */
   extensions?: boolean;
 }
@@ -39,8 +40,14 @@ interface Choice {
 }
 
 /**
- * `promptIds` and `prompt` go to `/completions`, `messages` to `/chat/completions`. Ids come back where the server tells them (vLLM,
- * llama.cpp), else `ids` is null; without `logprobs` they are not asked for.
+ * `promptIds` and `prompt` go to `/completions`, `messages` to `/chat/completions`. Tested against llama.cpp's server and
+ * `transformers serve` (tests/peers). What differs:
+ *
+ * - Ids come back where the server tells them (vLLM; llama.cpp with `logprobs`), else `ids` is null.
+ * - Log-probabilities are those of the model at temperature 1: with `logprobs`, temperature is 1 or 0, anything else is refused.
+ * - llama.cpp does not know `stopIds` and goes on past them. That is an error where its ids show it: use `stopStrings`.
+ * - `transformers serve` has no log-probabilities, takes no `promptIds`, needs `extensions: false`, and chooses greedily at any
+ *   temperature unless the model's generation_config.json says `do_sample`.
  */
 export class ServerSampler implements Sampler {
   readonly #client: Client;
@@ -66,7 +73,7 @@ export class ServerSampler implements Sampler {
           if (signal?.aborted) return cancelled(index);
           try {
             const answer = await this.#client.post(path, { ...body, ...seedOf(parameters, index) }, signal);
-            const collected = new Collected(index, parameters.logprobs);
+            const collected = new Collected(index, parameters);
             for (const _ of collected.add(choiceOf(answer)));
             return collected.complete();
           } catch (error) {
@@ -83,7 +90,7 @@ export class ServerSampler implements Sampler {
     const { path, body } = this.#body(request, parameters);
     const { signal } = request;
     for (let index = 0; index < parameters.n; index++) {
-      const collected = new Collected(index, parameters.logprobs);
+      const collected = new Collected(index, parameters);
       try {
         const events = this.#client.events(path, { ...body, ...seedOf(parameters, index), stream: true }, signal);
         for await (const event of events) yield* collected.add(choiceOf(event));
@@ -102,6 +109,7 @@ export class ServerSampler implements Sampler {
       });
     }
     const { maxTokens, temperature, topP, stopStrings, logprobs } = parameters;
+    if (logprobs && temperature !== 0 && temperature !== 1) throw otherTemperature(temperature);
     const body = {
       model: this.#model,
       max_tokens: maxTokens,
@@ -120,16 +128,19 @@ export class ServerSampler implements Sampler {
   }
 
   #extended({ topK, minP, repetitionPenalty, stopIds }: ResolvedParameters): object {
-    const extended = {
-      ...(topK > 0 ? { top_k: topK } : {}),
-      ...(minP > 0 ? { min_p: minP } : {}),
-      ...(repetitionPenalty !== 1 ? { repetition_penalty: repetitionPenalty, repeat_penalty: repetitionPenalty } : {}),
-      ...(stopIds.length > 0 ? { stop_token_ids: stopIds } : {}),
-    };
-    if (this.#extensions || Object.keys(extended).length === 0) return extended;
+    const stops = stopIds.length > 0 ? { stop_token_ids: stopIds } : {};
+    // -1 is for all tokens in every server; 0 is refused by some.
+    const sent = { top_k: topK || -1, min_p: minP, repetition_penalty: repetitionPenalty };
+    if (this.#extensions) return { ...sent, repeat_penalty: repetitionPenalty, ...stops };
+    const neutral: object = { top_k: -1, min_p: 0, repetition_penalty: 1 };
+    const needed = [
+      ...Object.entries(sent).flatMap(([name, value]) => (neutral[name as keyof object] === value ? [] : [name])),
+      ...Object.keys(stops),
+    ];
+    if (needed.length === 0) return {};
     throw new NudgeError('BAD_ARGUMENT', "This server takes OpenAI's own parameters only.", {
       path: 'extensions',
-      received: Object.keys(extended).join(', '),
+      received: needed.join(', '),
       remedy: 'Leave them out, or set extensions to true where the server knows them.',
     });
   }
@@ -144,15 +155,17 @@ function seedOf({ seed }: ResolvedParameters, index: number): { seed: number } {
 class Collected {
   readonly #index: number;
   readonly #wantsLogprobs: boolean;
+  readonly #stopIds: readonly number[];
   readonly #ids: number[] = [];
   readonly #logprobs: number[] = [];
   #hasIds = false;
   #text = '';
   #reason: FinishReason | null = null;
 
-  constructor(index: number, wantsLogprobs: boolean) {
+  constructor(index: number, { logprobs, stopIds }: ResolvedParameters) {
     this.#index = index;
-    this.#wantsLogprobs = wantsLogprobs;
+    this.#wantsLogprobs = logprobs;
+    this.#stopIds = stopIds;
   }
 
   *add(choice: Choice): Generator<GenerateEvent> {
@@ -186,6 +199,7 @@ class Collected {
     ) {
       throw noLogprobs();
     }
+    if (this.#ids.slice(0, -1).some((id) => this.#stopIds.includes(id))) throw passedStop();
     return this.#completion(this.#reason);
   }
 
@@ -204,12 +218,34 @@ class Collected {
   }
 }
 
+function otherTemperature(temperature: number): NudgeError {
+  return new NudgeError(
+    'BAD_ARGUMENT',
+    "Servers give the model's log-probabilities, not those at another temperature.",
+    {
+      path: 'temperature',
+      expected: '1 or 0, where log-probabilities are asked for',
+      received: String(temperature),
+      remedy: 'Sample at temperature 1, or score the completions with a model in this process.',
+    },
+  );
+}
+
 function noLogprobs(): NudgeError {
   return new NudgeError('SERVER_FAILED', 'The server does not offer log-probabilities.', {
     path: 'logprobs',
     expected: 'a log-probability of each token',
     received: 'none',
     remedy: 'Use a server that has them (vLLM; llama.cpp), or score the completions with a model in this process.',
+  });
+}
+
+function passedStop(): NudgeError {
+  return new NudgeError('SERVER_FAILED', 'The server does not stop at stopIds.', {
+    path: 'stopIds',
+    expected: 'nothing after a token that ends a completion',
+    received: 'more tokens',
+    remedy: 'Use stopStrings, which every server knows.',
   });
 }
 

@@ -1,0 +1,4 @@
+/** Where preferences come from: labellers of all kinds, and the store that keeps what they said. */
+
+export * from './simulated/index.ts';
+export * from './store/index.ts';
