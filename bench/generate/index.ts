@@ -20,10 +20,10 @@ const PROMPTS = [
   { rows: 16, prompt: 64 },
 ];
 
-/** Multiplications for one token; the embedding table is the head, and looking a row up is free. */
-const PRODUCTS =
-  SMOLLM2.num_hidden_layers * SMOLLM2.hidden_size * (SMOLLM2.head_dim * 2 * (9 + 3) + 3 * SMOLLM2.intermediate_size) +
-  SMOLLM2.hidden_size * SMOLLM2.vocab_size;
+/** Multiplications for one token: in the layers, and in the head. Looking up an embedding is free. */
+const LAYERS =
+  SMOLLM2.num_hidden_layers * SMOLLM2.hidden_size * (SMOLLM2.head_dim * 2 * (9 + 3) + 3 * SMOLLM2.intermediate_size);
+const HEAD = SMOLLM2.hidden_size * SMOLLM2.vocab_size;
 
 /** The prompts of both sides: what they say does not matter, only how long they are. */
 const promptIds = (row: number, length: number): number[] =>
@@ -46,16 +46,16 @@ function generation(rows: number, prompt: number, tokens: number): Body {
   };
 }
 
-/** Each weight read once a step at the speed of memory, or its products at the peak of matrix products: the slower of the two. */
-function limitOf(rows: number, seconds: (secondsAStep: { memory: number; products: number }) => number): Limit {
+/**
+ * Each weight read once a step at the speed of memory, or all products at the peak of matrix products: the slower of the two. The
+ * prompt's products count, since its time does: all but the head's, and the last token is not read again.
+ */
+function limitOf({ rows, prompt, tokens }: (typeof BATCHES)[number]): Limit {
   const PEAK = 2048;
   // Few rows wait for memory, many for the processor: each measures what limits it.
   if (rows < 8) {
     const stream = streaming(512 * 2 ** 20);
-    return {
-      body: stream.body,
-      value: (time) => seconds({ memory: (2 * PRODUCTS * time) / stream.bytes, products: 0 }),
-    };
+    return { body: stream.body, value: (time) => (rows * stream.bytes) / (2 * (LAYERS + HEAD) * time) };
   }
   const dtype = kernels.selected() === 'avx512_bf16' ? 'bfloat16' : 'float32';
   const make = (): Body => {
@@ -69,11 +69,13 @@ function limitOf(rows: number, seconds: (secondsAStep: { memory: number; product
       end: () => free([a, b]),
     };
   };
-  return { body: make, value: (time) => seconds({ memory: 0, products: (rows * PRODUCTS * time) / PEAK ** 3 }) };
+  const products = (LAYERS * (prompt + tokens - 1)) / tokens + HEAD; // for one generated token
+  return { body: make, value: (time) => PEAK ** 3 / (products * time) };
 }
 
-const decoding = BATCHES.map(
-  ({ rows, prompt, tokens }): Case => ({
+const decoding = BATCHES.map((batch): Case => {
+  const { rows, prompt, tokens } = batch;
+  return {
     name: `${rows} at a time, ${prompt} + ${tokens} tokens`,
     metric: 'generated',
     unit: 'tokens/s',
@@ -81,9 +83,9 @@ const decoding = BATCHES.map(
     value: (seconds) => (rows * tokens) / seconds,
     nudge: () => generation(rows, prompt, tokens),
     peer: { work: 'decode', arguments: { config: SMOLLM2, dtype: DTYPE, rows, prompt, tokens } },
-    limit: limitOf(rows, ({ memory, products }) => rows / Math.max(memory, products)),
-  }),
-);
+    limit: limitOf(batch),
+  };
+});
 
 const prefill = PROMPTS.map(
   ({ rows, prompt }): Case => ({

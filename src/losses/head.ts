@@ -15,9 +15,10 @@
 import { type Tensor, torch } from '../tensor/index.ts';
 import {
   atLeastFloat32,
-  atTokens,
   checkedOptions,
+  chosenLogProbs,
   entropyOf,
+  headLogits,
   type LogProbOptions,
   mapChunks,
   scaled,
@@ -173,9 +174,12 @@ interface Chunk extends HeadLogProbs {
 /** rows [C, D], tokens [C]. */
 function chunkOf(rows: Tensor, weight: Tensor, tokens: Tensor, options: HeadOptions): Chunk {
   const { temperature = 1, entropy = 'none' } = options;
-  const all = scaled(torch.linear(rows, weight), temperature).logSoftmax(-1); // [C, V]
-  const entropies = entropy === 'none' ? null : entropyOf(entropy === 'gradient' ? all : all.detach()); // [C]
-  return { logProbs: atTokens(all, tokens), entropies };
+  const logits = headLogits(rows, weight); // [C, V]
+  const entropies = () => entropyOf(scaled(logits, temperature).logSoftmax(-1)); // [C]
+  return {
+    logProbs: chosenLogProbs(logits, tokens, temperature), // [C]
+    entropies: entropy === 'none' ? null : entropy === 'gradient' ? entropies() : torch.noGrad(entropies), // [C]
+  };
 }
 
 /** The same, with how each value changes with its own row. */

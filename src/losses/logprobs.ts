@@ -16,8 +16,7 @@ export const CHUNK_ROWS = 256;
 /**
  * log softmax(logits / temperature) at the given tokens: logits [N, V] of any float dtype, tokens [N] int64 -> [N] float32.
  *
- * Without gradients only one chunk is alive in float32. With gradients, autograd keeps float32 copies of logits that are not
- * float32 or are divided by a temperature: `headLogProbs` does not.
+ * With gradients, all logits stay alive until the backward pass: `headLogProbs` does without.
  */
 export function tokenLogProbs(logits: Tensor, tokens: Tensor, options: LogProbOptions = {}): Tensor {
   logits.expectShape(['N', 'V'], 'logits');
@@ -26,7 +25,7 @@ export function tokenLogProbs(logits: Tensor, tokens: Tensor, options: LogProbOp
   return torch.scope(() =>
     torch.cat(
       mapChunks(logits.size(0), chunkRows, (start, count) =>
-        pick(scaled(logits.narrow(0, start, count), temperature), tokens.narrow(0, start, count)),
+        chosenLogProbs(logits.narrow(0, start, count), tokens.narrow(0, start, count), temperature),
       ),
     ),
   ); // [N]
@@ -58,17 +57,17 @@ export function scaled(logits: Tensor, temperature: number): Tensor {
   return temperature === 1 ? exact : exact.div(temperature); // [C, V]
 }
 
-/**
- * Log-probs of the tokens among those of all: [C, V], [C] -> [C]. Both passes of log_softmax and nll_loss are fused: over a
- * vocabulary of 49,152 a quarter faster, head included, than a gather and a logsumexp, for one more [C, V] in memory.
- */
-export function atTokens(logProbs: Tensor, tokens: Tensor): Tensor {
-  return torch.nllLossNd(logProbs, tokens, { reduction: 0 }).neg(); // [C]
+/** Logits of rows [C, D] with the head's weight [V, D], by the operator that models use: [C, V]. */
+export function headLogits(rows: Tensor, weight: Tensor): Tensor {
+  return torch.call('nudge::linear', rows, weight, null) as Tensor; // [C, V]
 }
 
-/** The same from logits, without another [C, V]: where all rows are alive at once, memory is what counts. */
-function pick(logits: Tensor, tokens: Tensor): Tensor {
-  return logits.gather(1, tokens.unsqueeze(1)).squeeze(1).sub(logits.logsumexp(-1)); // [C]
+/**
+ * log softmax(logits / temperature) at the tokens: [C, V], [C] -> [C] float32. One operator (native/src/kernels/logprobs.cc): no
+ * float32 copy of the logits, no log-probabilities of all tokens, and a gradient written once.
+ */
+export function chosenLogProbs(logits: Tensor, tokens: Tensor, temperature: number): Tensor {
+  return torch.call('nudge::token_log_probs', logits, tokens, temperature) as Tensor; // [C]
 }
 
 /** H = -Σ p log p from log-probs: [C, V] -> [C]. A log-prob of -inf (a token that cannot be drawn) adds nothing. */

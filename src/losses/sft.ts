@@ -6,7 +6,7 @@
  */
 import { type Tensor, torch } from '../tensor/index.ts';
 import { checkHead, HeadGradients } from './head.ts';
-import { atTokens, checkedOptions, type LogProbOptions, scaled, tokenLogProbs } from './logprobs.ts';
+import { checkedOptions, chosenLogProbs, headLogits, type LogProbOptions, tokenLogProbs } from './logprobs.ts';
 
 /** -log softmax(logits) at the targets: logits [N, V], targets [N] int64 -> [N] float32, in nats a token. */
 export function crossEntropy(logits: Tensor, targets: Tensor, options: Pick<LogProbOptions, 'chunkRows'> = {}): Tensor {
@@ -45,12 +45,10 @@ export function linearCrossEntropy(
   return torch.scope(() => {
     const gradients = new HeadGradients(hidden, weight);
     const chunks = gradients.addChunks(chunkRows, (rows, head, start, count) => {
-      const all = scaled(torch.linear(rows, head), 1).logSoftmax(-1); // [C, V]
-      const logProbs = atTokens(all, targets.narrow(0, start, count)); // [C]
-      const losses = logProbs.neg(); // [C]
+      const [logits, chosen] = [headLogits(rows, head), targets.narrow(0, start, count)]; // [C, V], [C]
+      const losses = chosenLogProbs(logits, chosen, 1).neg(); // [C]
       const gradient = weights?.narrow(0, start, count).to(losses.dtype) ?? torch.onesLike(losses); // [C]
-      // No other token is likelier.
-      const result = { losses: losses.detach(), correct: logProbs.detach().ge(all.detach().amax(-1)) }; // [C]
+      const result = { losses: losses.detach(), correct: isLikeliest(logits.detach(), chosen) }; // [C]
       return { outputs: [{ output: losses, gradient }], result };
     });
     const losses = torch.cat(chunks.map((chunk) => chunk.losses)); // [N]
@@ -58,4 +56,9 @@ export function linearCrossEntropy(
     const sum = (weights === undefined ? losses : losses.mul(weights)).sum(); // scalar
     return { sum: gradients.behind(sum), losses, correct };
   });
+}
+
+/** No other token is likelier. */
+function isLikeliest(logits: Tensor, targets: Tensor): Tensor {
+  return logits.gather(1, targets.unsqueeze(1)).squeeze(1).ge(logits.amax(-1)); // [C] bool
 }
