@@ -98,7 +98,7 @@ export function fullModels(make: () => CausalModel, value: CausalModel): PpoMode
 export const banditReward: RewardFunction = ({ ids }) => ids.map(([arm]) => BANDIT.rewards[arm!]!);
 
 /**
- * A tiny language of 23 words and an end (token 0), after 8.5 of the project's list of exact checks. Words have a liking, from -2 for
+ * A tiny language of 23 words and an end (token 0). Words have a liking, from -2 for
  * word 1 to 2 for word 23. The proxy is the sum of the likings / 10: what a reward model would learn from texts that hardly repeat
  * themselves. The gold reward, on which nobody trains, takes 0.3 for each word that was there before.
  */
