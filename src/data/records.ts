@@ -50,6 +50,8 @@ export interface RankingRecord extends WithExtra {
   readonly completions: readonly Content[];
   /** One a completion: 1 is best, equal numbers are a tie, null was not ranked. */
   readonly ranks: readonly (number | null)[];
+  /** One a completion: true where it was cut off at a length limit, so that no end of text follows. Missing: all came to an end. */
+  readonly truncated?: readonly boolean[];
 }
 
 /** An answer that was found good (true) or bad (false). TRL: unpaired preference. */
@@ -131,10 +133,16 @@ const ranking = z
     prompt: promptContent,
     completions: z.array(anyAnswer, 'expected a list').min(2, 'expected at least two completions'),
     ranks: z.array(rank, 'expected a list'),
+    truncated: z.array(z.boolean('expected true or false'), 'expected a list').optional(),
     extra,
   })
-  .superRefine(({ completions, ranks }, context) => {
-    const complain = (text: string) => context.addIssue({ code: 'custom', message: text, path: ['ranks'] });
+  .superRefine(({ completions, ranks, truncated }, context) => {
+    const complain = (text: string, field = 'ranks') =>
+      context.addIssue({ code: 'custom', message: text, path: [field] });
+    if (truncated !== undefined && truncated.length !== completions.length) {
+      const found = `${truncated.length} for ${completions.length} completions`;
+      complain(`expected true or false for each completion: ${found}`, 'truncated');
+    }
     if (ranks.length !== completions.length) {
       complain(`expected one rank a completion: ${ranks.length} ranks for ${completions.length} completions`);
     } else if (ranks.filter((value) => value !== null).length < 2) {

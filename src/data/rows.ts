@@ -18,7 +18,7 @@ export type Row = Readonly<Record<string, unknown>>;
 
 /** The fields of a record, by format; those in `optional` may be missing. */
 const FIELDS: Readonly<Record<Format, { required: readonly string[]; optional: readonly string[] }>> = {
-  ranking: { required: ['prompt', 'completions', 'ranks'], optional: [] },
+  ranking: { required: ['prompt', 'completions', 'ranks'], optional: ['truncated'] },
   preference: { required: ['chosen', 'rejected'], optional: ['prompt', 'margin'] },
   unpaired: { required: ['prompt', 'completion', 'label'], optional: [] },
   'prompt-completion': { required: ['prompt', 'completion'], optional: [] },
@@ -49,7 +49,18 @@ const LIKELY: Readonly<Record<string, RegExp>> = {
 };
 
 /** The fields of all formats, in the order in which people read them. */
-const FIELD_ORDER = ['text', 'prompt', 'completion', 'completions', 'chosen', 'rejected', 'ranks', 'margin', 'label'];
+const FIELD_ORDER = [
+  'text',
+  'prompt',
+  'completion',
+  'completions',
+  'chosen',
+  'rejected',
+  'ranks',
+  'truncated',
+  'margin',
+  'label',
+];
 
 /** Where fields are: the record's field to the file's column, or to a path inside one such as `feedback.text`. */
 export type FieldMap = Readonly<Record<string, string>>;
@@ -211,7 +222,7 @@ function readCell(field: string, cell: unknown): unknown {
   const text = cell.trim();
   if (field === 'label') return readBoolean(text);
   if (field === 'margin') return text === '' || Number.isNaN(Number(text)) ? cell : Number(text);
-  if (field === 'completions' || field === 'ranks' || /^\[\s*\{/.test(text)) {
+  if (field === 'completions' || field === 'ranks' || field === 'truncated' || /^\[\s*\{/.test(text)) {
     try {
       return JSON.parse(text);
     } catch {

@@ -3,7 +3,7 @@ import { ChatTemplate, renderChat, renderTrainingChat } from '../text/index.ts';
 import { goldenTokenizer } from '../text/testing/golden.ts';
 import { promptMessages } from './conversation.ts';
 import { encodeCompletion, encodePrompt } from './encode.ts';
-import type { RankingRecord } from './records.ts';
+import { checkRecord, type RankingRecord } from './records.ts';
 import { type TokenExample, tokenise } from './tokenise.ts';
 import { describeTruncation } from './truncate.ts';
 
@@ -170,6 +170,16 @@ describe('comparisons', () => {
     expect(example?.completions.map(({ ids }) => plain.decode(ids))).toEqual(
       ranking.completions.map((text) => `${text}</s>`),
     );
+  });
+
+  test('a completion that was cut off when it was sampled has no end of text', () => {
+    const truncated = [true, false, false, true];
+    const { examples, report } = tokenise(plain, 'ranking', [{ ...ranking, truncated }]);
+    expect(examples[0]?.completions.map(({ ids }) => plain.decode(ids))).toEqual(
+      ranking.completions.map((text, i) => (truncated[i] ? text : `${text}</s>`)),
+    );
+    expect(report).toMatchObject({ openCompletions: 2, truncatedCompletions: 0 });
+    expect(checkRecord('ranking', { ...ranking, truncated: [true] })).toMatchObject({ fault: { field: 'truncated' } });
   });
 
   test('a ranking loses the completions that are too long, and the row once fewer than two ranked ones are left', () => {

@@ -94,6 +94,8 @@ export type TokeniseOptions = z.input<typeof TokeniseConfig> & EncodeRecordOptio
 export interface TokenReport extends TruncationReport {
   /** Rows whose prompt and completion have other ids when encoded as one text; mostly a prompt that ends in a space. */
   boundaryMerges: number;
+  /** Completions that their records call truncated: no end of text follows them. */
+  openCompletions: number;
 }
 
 export interface Tokenised<T> {
@@ -171,6 +173,7 @@ class Job {
     droppedCompletions: 0,
     dropped: 0,
     boundaryMerges: 0,
+    openCompletions: 0,
   };
   readonly #tokenizer: Tokenizer;
   readonly #options: TokeniseOptions;
@@ -194,12 +197,12 @@ class Job {
       if (promptIds === undefined || !better || !worse) return null;
       return { promptIds, chosen: better, rejected: worse, ...(margin === undefined ? {} : { margin }) };
     },
-    ranking: ({ prompt, completions, ranks }) => {
+    ranking: ({ prompt, completions, ranks, truncated = [] }) => {
       const areTwoRanked = (fits: readonly boolean[]) => fits.filter((fit, i) => fit && ranks[i] !== null).length >= 2;
       const fitted = this.#fit(prompt, completions, areTwoRanked);
       if (fitted === null) return null;
       const kept = fitted.completions.flatMap((completion, i) =>
-        completion === null ? [] : [{ completion, rank: ranks[i] ?? null }],
+        completion === null ? [] : [{ completion: this.#ended(completion, truncated[i]), rank: ranks[i] ?? null }],
       );
       this.report.droppedCompletions += completions.length - kept.length;
       return {
@@ -270,6 +273,14 @@ class Job {
     if (encoded.some(({ boundaryMerges }) => boundaryMerges)) this.report.boundaryMerges++;
     const completions = encoded.map((one, i) => (fits[i] ? this.#cut(one, longest) : null));
     return { promptIds: encoded[0]!.promptIds, completions };
+  }
+
+  /** A completion that was cut off is seen as it was sampled: nothing ends it. */
+  #ended(completion: TokenCompletion, truncated = false): TokenCompletion {
+    const { ids, mask } = completion;
+    if (!truncated || ids.length < 2 || !this.#tokenizer.eosIds.includes(ids.at(-1)!)) return completion;
+    this.report.openCompletions++;
+    return { ids: ids.slice(0, -1), ...(mask === undefined ? {} : { mask: mask.slice(0, -1) }) };
   }
 
   #cut({ completionIds, mask }: EncodedCompletion, longest: number): TokenCompletion {

@@ -22,8 +22,8 @@ export interface Pair {
 export interface Comparison {
   /** K. */
   readonly count: number;
-  /** 1 is best; equal numbers are a tie; null was not ranked, and takes part in nothing. */
-  readonly ranks: readonly (number | null)[];
+  /** A judgement each, K ranks: 1 is best; equal numbers are a tie; null was not ranked, and takes part in nothing. */
+  readonly rankings: readonly (readonly (number | null)[])[];
   readonly pairs: readonly Pair[];
 }
 
@@ -45,7 +45,7 @@ export function comparisonOfRanks(ranks: readonly (number | null)[]): Comparison
       pairs.push({ first, second, win: a === b ? 0 : 1, tie: a === b ? 1 : 0, margin: 0 });
     }
   }
-  return { count: ranks.length, ranks, pairs };
+  return { count: ranks.length, rankings: [ranks], pairs };
 }
 
 export interface PairOptions {
@@ -65,12 +65,22 @@ export function comparisonOfPair({ label = 1, margin = 0 }: PairOptions = {}): C
     });
   }
   const ranks = label === 0.5 ? [1, 1] : label > 0.5 ? [1, 2] : [2, 1];
-  return { count: 2, ranks, pairs: [{ first: 0, second: 1, win: label, tie: 0, margin }] };
+  return { count: 2, rankings: [ranks], pairs: [{ first: 0, second: 1, win: label, tie: 0, margin }] };
 }
 
 /** Two answers between which nobody could choose. */
 export function comparisonOfTie(): Comparison {
   return comparisonOfRanks([1, 1]);
+}
+
+/** What several people said about the same answers, as one: each answer is scored once, and their pairs are averaged. */
+export function joinComparisons(comparisons: readonly Comparison[]): Comparison {
+  const [{ count }] = comparisons as [Comparison];
+  return {
+    count,
+    rankings: comparisons.flatMap(({ rankings }) => rankings),
+    pairs: comparisons.flatMap(({ pairs }) => pairs),
+  };
 }
 
 /** Where the answers of each prompt begin in the flat scores. @throws NudgeError `SHAPE_MISMATCH` where they are not A in all. */

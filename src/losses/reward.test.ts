@@ -11,6 +11,7 @@ import {
   comparisonOfRanks,
   comparisonOfTie,
   davidson,
+  joinComparisons,
   pairGaps,
   plackettLuce,
   REWARD_LOSSES,
@@ -53,6 +54,16 @@ describe('Bradley-Terry', () => {
     const found = totalOf(bradleyTerry(double([2, 1, 0]), ranked(1, 2, 3)));
     expect(found).toBeCloseTo(expected, 12);
     expect(found).toBeCloseTo(0.25115, 6);
+  });
+
+  it('averages over all that several people said about the same answers', () => {
+    const scores = double([2, 1, 0]);
+    const [first, second] = [comparisonOfRanks([1, 2, 3]), comparisonOfRanks([2, 1, null])];
+    const said = joinComparisons([first, second]);
+    const expected = (softplus(-1) + softplus(-2) + softplus(-1) + softplus(1)) / 4;
+    expect(totalOf(bradleyTerry(scores, [said]))).toBeCloseTo(expected, 12);
+    const each = [first, second].map((one) => totalOf(plackettLuce(scores, [one])));
+    expect(totalOf(plackettLuce(scores, [said]))).toBeCloseTo((each[0]! + each[1]!) / 2, 12);
   });
 
   it('gives a prompt of nine answers the weight of a prompt of two', () => {

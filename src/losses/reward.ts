@@ -74,7 +74,8 @@ export const davidson: RewardLoss = (scores, comparisons, options = {}) =>
   });
 
 /**
- * Plackett-Luce over whole rankings: -Σ_k [r_(k) - log Σ_{j ≥ k} e^{r_(j)}], one sum a prompt.
+ * Plackett-Luce over whole rankings: -Σ_k [r_(k) - log Σ_{j ≥ k} e^{r_(j)}], a sum over the ranking; the mean where several people
+ * ranked the same answers.
  *
  * Ties and partial ranks: an answer competes with itself and with those ranked strictly below it. Answers of equal rank are not
  * compared with each other, as in pairs, and answers that were not ranked are left out (by Luce's axiom the model of a subset is
@@ -82,7 +83,9 @@ export const davidson: RewardLoss = (scores, comparisons, options = {}) =>
  */
 export const plackettLuce: RewardLoss = (scores, comparisons) => {
   const starts = answerStarts(comparisons, scores.shape, 'plackettLuce');
-  const stages = comparisons.map(({ ranks }, p) => stagesOf(ranks).map((stage) => stage.map((i) => starts[p]! + i)));
+  const stages = comparisons.map(({ rankings }, p) =>
+    rankings.flatMap((ranks) => stagesOf(ranks).map((stage) => stage.map((i) => starts[p]! + i))),
+  );
   const flat = stages.flat();
   const width = flat.reduce((most, stage) => Math.max(most, stage.length), 1);
   const padded = flat.flatMap((stage) => Array.from({ length: width }, (_, i) => stage[i] ?? stage[0]!));
@@ -95,7 +98,8 @@ export const plackettLuce: RewardLoss = (scores, comparisons) => {
     const empty = torch.tensor(filled, { device: scores.device }).reshape([flat.length, width]); // [M, K] bool, true: nobody there
     const terms = entrants.maskedFill(empty, Number.NEGATIVE_INFINITY).logsumexp(-1).sub(entrants.select(-1, 0)); // [M]
     const counts = stages.map(({ length }) => length);
-    return { losses: sums(terms, counts), informative }; // [P]
+    const said = torch.tensor(comparisons.map(saying), { device: scores.device }); // [P]
+    return { losses: sums(terms, counts).div(said), informative }; // [P]
   });
 };
 
@@ -156,6 +160,11 @@ function overPairs(
     const losses = pairs.length === 0 ? nothing(scores, used.length) : meansOf(terms(gaps, outcomes), counts, scores); // [P]
     return { losses, informative: counts.map((count) => count > 0) };
   });
+}
+
+/** How many of the rankings say something; 1 where none does. */
+function saying({ rankings }: Comparison): number {
+  return Math.max(1, rankings.filter((ranks) => stagesOf(ranks).length > 0).length);
 }
 
 /** For each ranked answer with someone below it: itself, and those below. */

@@ -96,8 +96,8 @@ function endFindings({ tokenizer, examples, report, nameOf = rowName }: Examples
     const last = example.ids.findLastIndex((_, i) => isTarget(example, i));
     return last >= 0 && !tokenizer.eosIds.includes(example.ids[last]!);
   });
-  // Those that were cut are told of below.
-  if (open.length <= report.truncatedCompletions) return [];
+  // Those that were cut here are told of below, and those that were sampled so are as they should be.
+  if (open.length <= report.truncatedCompletions + report.openCompletions) return [];
   return [
     {
       level: 'warning',

@@ -1,7 +1,7 @@
 /** Training records from judgements: rankings as they are, pairs from rankings, labels from tasks with one completion. */
 import type { PreferenceRecord, RankingRecord, UnpairedRecord } from '../../data/index.ts';
 import { canonicalJson } from './canonical.ts';
-import type { Judgement } from './records.ts';
+import { CUT_OFF, type Judgement, type Task } from './records.ts';
 import { contentsOf, type JudgedTask } from './snapshots.ts';
 
 /**
@@ -29,8 +29,15 @@ export function toRankings(judged: readonly JudgedTask[]): RankingRecord[] {
       prompt: task.prompt.prompt,
       completions: contentsOf(task),
       ranks: judgement.ranks as (number | null)[],
+      ...truncationOf(task),
       extra: sourceOf(judgement),
     }));
+}
+
+/** Which completions were cut off, where any was: sampling says why each ended (`finishReason`, "length"). */
+export function truncationOf({ completions }: Task): Pick<RankingRecord, 'truncated'> {
+  const truncated = completions.map(({ sampling }) => sampling?.finishReason === CUT_OFF);
+  return truncated.includes(true) ? { truncated } : {};
 }
 
 /**

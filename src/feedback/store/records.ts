@@ -36,6 +36,9 @@ export const NewPromptSchema = z.strictObject({
 
 export const ORIGINS = ['model', 'demonstration', 'imported'] as const;
 
+/** The `finishReason` in `sampling` of a completion that reached its limit before its end. */
+export const CUT_OFF = 'length';
+
 export const NewCompletionSchema = z
   .strictObject({
     content,
@@ -50,7 +53,10 @@ export const NewCompletionSchema = z
       .default(null)
       .describe('One a token id, in nats: log pi(token) when it was sampled.'),
     model: shortText(500).nullable().default(null).describe("The model's hash."),
-    sampling: extra.nullable().default(null).describe('Temperature and the like.'),
+    sampling: extra
+      .nullable()
+      .default(null)
+      .describe("Temperature and the like; finishReason 'length' says that it was cut off."),
     seed: z.int().min(0).nullable().default(null),
     extra: extra.default({}),
   })

@@ -103,6 +103,17 @@ describe('records of a snapshot', () => {
     ]);
   });
 
+  it('say which completions were cut off when they were sampled', async () => {
+    await using store = await openStore(':memory:');
+    const cut = { content: 'because of the', sampling: { finishReason: 'length' } };
+    const whole = { content: 'No idea.', sampling: { finishReason: 'stop' } };
+    const task = await store.addTask({ prompt: 'Why?', completions: [cut, whole, 'Hm.'] });
+    const { id: labeller } = await store.addLabeller({ kind: 'person', name: 'ann' });
+    await store.submitJudgement({ task: task.id, labeller, ranks: [2, 1, 1], displayedOrder: null });
+    const [ranking] = await store.rankings((await store.snapshot()).id);
+    expect(ranking?.truncated).toEqual([true, false, false]);
+  });
+
   it('are all pairs that are not tied, with margins as asked for', async () => {
     await using store = await openStore(':memory:');
     // 2 above 0 and 3, which are tied, above 4; 1 was not ranked. Ranks may skip numbers: 7 is the third level.

@@ -15,7 +15,7 @@ export const RANKINGS = 'rankings.jsonl';
 export const label: Stage = {
   name: 'label',
   title: 'simulated labellers rank the answers',
-  version: 1,
+  version: 2,
   everyRound: true,
   config: ({ label }) => label,
   files: () => [],
@@ -41,13 +41,13 @@ async function execute(context: StageContext): Promise<StageResult> {
     rows.map(({ index, completions }) => ({
       prompt: prompts[index]!,
       key: String(index),
-      completions: completions.map(({ text, ids, logprobs }) => ({
+      completions: completions.map(({ text, ids, logprobs, finishReason }) => ({
         content: text,
         origin: 'model' as const,
         tokenIds: [...ids],
         logprobs: [...logprobs],
         model: run.model.name,
-        sampling: { temperature, maxCompletionLength, round },
+        sampling: { temperature, maxCompletionLength, round, finishReason },
       })),
     })),
   );

@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadRecords, promptKey, type RankingRecord } from '../../data/index.ts';
-import { deriveSeed, type RewardFunction, RewardModel, trainReward } from '../../train/index.ts';
+import { deriveSeed, type RewardFunction, RewardModel, rewardModel, trainReward } from '../../train/index.ts';
 import { forwardFlops } from '../estimate.ts';
 import { hashOf } from '../hash.ts';
 import { type Stage, type StageContext, type StageResult, stageId } from '../stage.ts';
@@ -94,21 +94,10 @@ function agreementOf(label: string): number | null {
 }
 
 /** The run's reward model as a reward function, its adapter over the base. */
-export async function loadReward(
-  context: StageContext,
-  { model, tokenizer }: StageModel,
-  id: string,
-): Promise<RewardFunction> {
-  const rewardModel = await RewardModel.load(model, join(context.input(id)!, OUTPUT));
-  const end = tokenizer.eosId;
-  return async ({ promptIds, ids }) => {
-    // It learned from answers that end: one that was cut off is shown to it as if it had ended there.
-    const ended = (own: readonly number[]) => (end === undefined || own.at(-1) === end ? own : [...own, end]);
-    const scores = await rewardModel.score(
-      ids.map((own, i) => ({ promptIds: promptIds[i]!, completions: [ended(own)] })),
-    );
-    return scores.map(([score]) => score!);
-  };
+export async function loadReward(context: StageContext, { model }: StageModel, id: string): Promise<RewardFunction> {
+  const scorer = await RewardModel.load(model, join(context.input(id)!, OUTPUT));
+  // An answer that was cut off has no end of text, here as in training: the labellers saw it break off, too.
+  return rewardModel(scorer);
 }
 
 function percent(share: number): string {

@@ -64,29 +64,37 @@ export function prepare<F extends RewardFormat>(inputs: RewardInputs<F>, config:
   };
 }
 
+export interface References {
+  readonly groups: readonly ScoredGroup[];
+  /** Which rows of the training set they are; null where they come from elsewhere. */
+  readonly rows: readonly number[] | null;
+}
+
 /** What scores are normalised on: the given completions, or some rows of the training set. */
 function referencesOf(
   { tokenizer, references }: Pick<RewardInputs, 'tokenizer' | 'references'>,
   rows: readonly RewardRow[],
   { normalisationRows, seed }: RewardSettings,
   settings: TokeniseOptions,
-): ScoredGroup[] {
-  const groups =
+): References {
+  const groups: readonly ScoredGroup[] =
     references === undefined
       ? rows
       : tokenise(tokenizer, 'prompt-completion', references, settings).examples.map(({ ids, completionStart }) => ({
           promptIds: ids.slice(0, completionStart),
           completions: [ids.slice(completionStart)],
         }));
-  const chosen: ScoredGroup[] = [];
+  const chosen: number[] = [];
   let count = 0;
   for (const i of permutation(groups.length, seed, 'references')) {
     if (count >= normalisationRows) break;
-    const { promptIds, completions } = groups[i]!;
-    chosen.push({ promptIds, completions });
-    count += completions.length;
+    chosen.push(i);
+    count += groups[i]!.completions.length;
   }
-  return chosen;
+  return {
+    groups: chosen.map((i) => ({ promptIds: groups[i]!.promptIds, completions: groups[i]!.completions })),
+    rows: references === undefined ? chosen : null,
+  };
 }
 
 /** The same prompt on both sides: the model may have learned the very completions that it is judged on. */

@@ -27,6 +27,7 @@ import {
   trainRewardEnsemble,
 } from './index.ts';
 import { ENSEMBLE_RULES, readRewardFile } from './model.ts';
+import { rewardRows } from './rows.ts';
 import { scoreCompletions, separateScores } from './score.ts';
 
 interface Given<F extends 'preference' | 'ranking'> extends Partial<Omit<RewardInputs<F>, 'format'>> {
@@ -266,6 +267,20 @@ describe('training', () => {
     const mean = scores.reduce((sum, score) => sum + score, 0) / scores.length;
     expect(mean).toBeCloseTo(0, 3);
     expect(Math.sqrt(scores.reduce((sum, score) => sum + (score - mean) ** 2, 0) / scores.length)).toBeCloseTo(1, 3);
+  });
+
+  test('what several people said about the same completions is one row, each completion computed once', () => {
+    const one = { prompt: 'the dog was 3', completions: [' a sad day', ' a happy day'], ranks: [2, 1] };
+    const rows = [
+      one,
+      { ...one, prompt: 'the fox was 7' },
+      { ...one, ranks: [1, 1] },
+      { ...one, truncated: [true, false] },
+    ];
+    const made = rewardRows(tokenizer, 'ranking', rows, {});
+    expect(made.sources).toEqual([0, 1, 3]);
+    expect(made.rows[0]!.comparison.rankings).toEqual([[2, 1], [1, 1]]); // biome-ignore format: one line
+    expect(made.rows[0]!.comparison.pairs).toHaveLength(2);
   });
 
   test('prompts that teach nothing do not count: the loss is the mean over the others', async () => {

@@ -11,7 +11,7 @@ import {
   tokenise,
 } from '../../data/index.ts';
 import { NudgeError } from '../../errors.ts';
-import { type Comparison, comparisonOfPair, comparisonOfRanks } from '../../losses/index.ts';
+import { type Comparison, comparisonOfPair, comparisonOfRanks, joinComparisons } from '../../losses/index.ts';
 import type { Tokenizer } from '../../text/index.ts';
 
 /** A prompt with completions to score: token ids, the completions' ends included. */
@@ -29,7 +29,7 @@ export type RewardFormat = 'preference' | 'ranking';
 
 export interface RewardRows {
   readonly rows: readonly RewardRow[];
-  /** For each row, the index of its record. */
+  /** For each row, the index of its record, the first where several are about the same completions. */
   readonly sources: readonly number[];
   readonly report: TokenReport;
 }
@@ -44,12 +44,25 @@ export function rewardRows<F extends RewardFormat>(
   const { labelColumn, ...settings } = options;
   if (format === 'ranking') {
     const { examples, sources, report } = tokenise(tokenizer, 'ranking', records as readonly RankingRecord[], settings);
-    return { rows: examples.map(rankingRow), sources, report };
+    return { ...joined(examples.map(rankingRow), sources), report };
   }
   const preferences = records as readonly PreferenceRecord[];
   const { examples, sources, report } = tokenise(tokenizer, 'preference', preferences, settings);
   const rows = examples.map((example, i) => preferenceRow(example, labelOf(preferences, sources[i]!, labelColumn)));
   return { rows, sources, report };
+}
+
+/** Several people's judgements of the same completions become one row, so that each completion is computed once. */
+function joined(rows: readonly RewardRow[], sources: readonly number[]): Pick<RewardRows, 'rows' | 'sources'> {
+  const same = Map.groupBy(rows.keys(), (i) => JSON.stringify([rows[i]!.promptIds, rows[i]!.completions]));
+  const groups = [...same.values()];
+  return {
+    rows: groups.map((group) => ({
+      ...rows[group[0]!]!,
+      comparison: joinComparisons(group.map((i) => rows[i]!.comparison)),
+    })),
+    sources: groups.map(([first]) => sources[first!]!),
+  };
 }
 
 /** Every completion behind its prompt, as one sequence. */

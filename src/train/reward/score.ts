@@ -8,10 +8,15 @@ import { SharedPrefixes } from '../prefixes.ts';
 import type { Trunk, TrunkRow } from '../trunk.ts';
 import { rowLength, type ScoredGroup } from './rows.ts';
 
+/** What frozen layers have made of some groups, and which of its rows each is. */
+export interface TrunkRows {
+  readonly trunk: Trunk;
+  readonly rows: readonly number[];
+}
+
 export interface ScoreTensorOptions {
   tape?: CheckpointTape | undefined;
-  /** What frozen layers have made of the groups, and which rows of it they are. */
-  trunk?: { readonly trunk: Trunk; readonly rows: readonly number[] } | undefined;
+  trunk?: TrunkRows | undefined;
 }
 
 /** Each completion behind its prompt. */
@@ -59,8 +64,7 @@ export interface ScoreOptions {
   eosIds?: readonly number[];
   /** Ends the work after the batch under way, by throwing its reason. */
   signal?: AbortSignal;
-  /** What frozen layers have made of these very groups. */
-  trunk?: Trunk;
+  trunk?: TrunkRows | undefined;
 }
 
 /**
@@ -86,7 +90,7 @@ export async function scoreCompletions(
   for (const rows of microBatches([...ended.keys()], ended.map(rowLength), microBatchTokens)) {
     signal?.throwIfAborted();
     const part = rows.map((row) => ended[row]!);
-    const options = trunk === undefined ? {} : { trunk: { trunk, rows } };
+    const options = trunk && { trunk: { ...trunk, rows: rows.map((row) => trunk.rows[row]!) } };
     const flat = torch.scope(() => torch.noGrad(() => run(() => scoreTensor(model, part, options).toFloat32Array())));
     let at = 0;
     for (const row of rows) {

@@ -24,13 +24,13 @@ import { deriveSeed } from '../random.ts';
 import type { TrainRun } from '../run.ts';
 import { fingerprint, TrainSession } from '../session.ts';
 import { Trainable } from '../trainable.ts';
-import { makeTrunks, type Trunk, type Trunks } from '../trunk.ts';
+import { makeTrunks, type Trunks } from '../trunk.ts';
 import { RewardConfig, type RewardOptions, type RewardSettings } from './config.ts';
 import { memberName, type Normalisation, writeRewardFile } from './model.ts';
 import { prepare, type RewardInputs } from './prepare.ts';
 import { deviation, mean, type RewardReport, reportReward } from './report.ts';
 import { type RewardFormat, type RewardRow, type RewardRows, rowLength, type ScoredGroup } from './rows.ts';
-import { scoreCompletions, scoreTensor, separateScores, sequencesOfGroup } from './score.ts';
+import { scoreCompletions, scoreTensor, separateScores, sequencesOfGroup, type TrunkRows } from './score.ts';
 
 export interface RewardResult extends FitResult {
   /** The directory of the adapter or the model, with `reward.json`; null where the run was stopped. */
@@ -54,7 +54,7 @@ export async function trainReward<F extends RewardFormat>(
   const trainable = makeTrainable(model, config, inputs.adapter ?? 'reward');
   requireFit(scoreFindings(trainable, train.rows), () => {});
   const weights = trainable.parameters.map(([, parameter]) => parameter);
-  const data = [train.rows, evaluation?.rows ?? null, references];
+  const data = [train.rows, evaluation?.rows ?? null, references.groups];
   using session = await TrainSession.open(run, {
     kind: 'reward',
     config: decisive(config) as unknown as Json,
@@ -70,7 +70,8 @@ export async function trainReward<F extends RewardFormat>(
   const judge = evaluation === null ? null : new Judge(trainable, evaluation.rows, config, trunks, inputs.agreement);
   const fitted = await runFit(session, problemOf(trainable, train, config, judge, trunks), config);
   if (fitted.stopped) return { ...fitted, output: null, normalisation: null, report: null };
-  const scored = await scoreRows(trainable, references, config);
+  const known = trunks && references.rows && { trunk: trunks.train, rows: references.rows };
+  const scored = await scoreRows(trainable, references.groups, config, known ?? undefined);
   const normalisation = { mean: mean(scored.flat()), sd: deviation(scored.flat()) || 1 };
   const report = judge === null ? null : await judge.reportFor(fitted, config);
   const output = join(run.directory, trainable.adapter === null ? 'model' : 'adapter');
@@ -179,12 +180,12 @@ async function scoreRows(
   trainable: Trainable,
   rows: readonly ScoredGroup[],
   { microBatchTokens }: RewardSettings,
-  trunk?: Trunk,
+  trunk?: TrunkRows,
 ): Promise<number[][]> {
   return await scoreCompletions(trainable.model, rows, {
     microBatchTokens: 2 * microBatchTokens,
     ...(trainable.adapter === null ? {} : { adapter: trainable.adapter }),
-    ...(trunk === undefined ? {} : { trunk }),
+    trunk,
   });
 }
 
@@ -193,7 +194,7 @@ class Judge {
   readonly #trainable: Trainable;
   readonly #rows: readonly RewardRow[];
   readonly #config: RewardSettings;
-  readonly #trunk: Trunk | undefined;
+  readonly #trunk: TrunkRows | undefined;
   readonly #agreement: number | null;
   #last: { report: RewardReport; metrics: Metrics } | null = null;
 
@@ -207,13 +208,14 @@ class Judge {
     this.#trainable = trainable;
     this.#rows = rows;
     this.#config = config;
-    this.#trunk = trunks?.evaluation ?? undefined;
+    const trunk = trunks?.evaluation;
+    this.#trunk = trunk ? { trunk, rows: [...rows.keys()] } : undefined;
     this.#agreement = agreement ?? null;
   }
 
   /** The report, and what of it the log gets. */
   async judge(): Promise<{ report: RewardReport; metrics: Metrics }> {
-    await this.#trunk?.fill();
+    await this.#trunk?.trunk.fill();
     const rows = this.#rows;
     const scores = await scoreRows(this.#trainable, rows, this.#config, this.#trunk);
     const comparisons = rows.map(({ comparison }) => comparison);

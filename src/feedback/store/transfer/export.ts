@@ -11,7 +11,7 @@ import {
   writeParquet,
 } from '../../../data/index.ts';
 import { NudgeError } from '../../../errors.ts';
-import { canCompare, type MarginSource, toPreferences } from '../derive.ts';
+import { canCompare, type MarginSource, toPreferences, truncationOf } from '../derive.ts';
 import type { Labeller } from '../records.ts';
 import { contentsOf, type JudgedTask } from '../snapshots.ts';
 import type { PreferenceStore } from '../store.ts';
@@ -109,6 +109,7 @@ async function records(store: PreferenceStore, judged: JudgedTask[], options: Ex
       prompt: one.task.prompt.prompt,
       completions: contentsOf(one.task),
       ranks: one.judgement.ranks as (number | null)[],
+      ...truncationOf(one.task),
       ...extraOf(one, true),
     }));
     return { records: made, leftOut: leftOut(judged.length - whole.length, 'fewer than two completions were ranked') };

@@ -13,7 +13,7 @@ import {
 } from '../../../data/index.ts';
 import { NudgeError } from '../../../errors.ts';
 import { contentId } from '../canonical.ts';
-import type { NewJudgement, NewLabeller, NewTask } from '../records.ts';
+import { CUT_OFF, type NewJudgement, type NewLabeller, type NewTask } from '../records.ts';
 import type { PreferenceStore } from '../store.ts';
 import { type Source, SourceSchema, taskOf } from './source.ts';
 
@@ -154,7 +154,10 @@ class Importer {
       });
     }
     const who: NewLabeller = named === undefined ? labeller : { kind: 'person', name: String(named) };
-    const task = { project: this.#project, prompt: row.prompt, completions: row.completions, extra };
+    const completions = row.completions.map((content, i) =>
+      row.truncated?.[i] ? { content, sampling: { finishReason: CUT_OFF } } : content,
+    );
+    const task = { project: this.#project, prompt: row.prompt, completions, extra };
     const { ranks, noneGood = false, margin = null } = row;
     return {
       task: { ...task, key: this.#count(who, task) },
@@ -242,6 +245,7 @@ interface Ranked {
   prompt: Content;
   completions: readonly Content[];
   ranks: readonly (number | null)[];
+  truncated?: readonly boolean[];
   noneGood?: boolean;
   margin?: number;
   extra: Record<string, unknown>;

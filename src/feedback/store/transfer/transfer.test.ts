@@ -129,13 +129,14 @@ describe('importRecords', () => {
     { prompt: 'p', completions: ['a', 'b', 'c'], ranks: [2, 1, null], extra: { annotator: 'w7', topic: 'x' } },
     { prompt: 'p', completions: ['a', 'b', 'c'], ranks: [1, 1, 3], extra: { annotator: 'w9', topic: 'x' } },
     { prompt: 'p', completions: ['a', 'b', 'c'], ranks: [3, 2, 1], extra: { annotator: 'w7', topic: 'x' } },
+    { prompt: 'q', completions: ['a', 'b'], ranks: [1, 2], truncated: [false, true] },
   ];
 
   it('takes rankings from elsewhere as they are, and adds nothing the second time', async () => {
     await writeJsonLines(file('foreign.jsonl'), rankings.map(toRow));
     await using store = await openStore(':memory:');
-    expect(await importRecords(store, file('foreign.jsonl'))).toMatchObject({ records: 3, added: 3 });
-    expect(await importRecords(store, file('foreign.jsonl'))).toMatchObject({ records: 3, added: 0 });
+    expect(await importRecords(store, file('foreign.jsonl'))).toMatchObject({ records: 4, added: 4 });
+    expect(await importRecords(store, file('foreign.jsonl'))).toMatchObject({ records: 4, added: 0 });
     const found = await store.rankings((await store.snapshot()).id);
     expect(found.map(({ ranks }) => ranks)).toEqual(rankings.map(({ ranks }) => ranks));
     await exportRecords(store, file('foreign-out.jsonl'), { format: 'ranking', source: false });
@@ -143,7 +144,7 @@ describe('importRecords', () => {
   });
 
   it('lets labellers that a column names share a task; who judges it twice gets a copy', async () => {
-    await writeJsonLines(file('named.jsonl'), rankings.map(toRow));
+    await writeJsonLines(file('named.jsonl'), rankings.slice(0, 3).map(toRow));
     await using store = await openStore(':memory:');
     await importRecords(store, file('named.jsonl'), { labellerColumn: 'annotator' });
     const tasks = await store.tasks();
