@@ -1,11 +1,14 @@
 /** `nudge run --dry-run`: what would be done, how long it takes, how much memory. */
 import { resolve } from 'node:path';
-import type { ModelFacts, RunConfig } from '../pipeline/index.ts';
+import type { ModelFacts, RunConfig, StageName } from '../pipeline/index.ts';
 import { seconds, size } from '../setup/progress.mjs';
 
-export async function showPlan(config: RunConfig, { runs, json }: { runs: string; json?: boolean }): Promise<void> {
+export async function showPlan(
+  config: RunConfig,
+  { runs, json, until }: { runs: string; json?: boolean; until?: StageName },
+): Promise<void> {
   const { planPipeline, estimatePlan } = await import('../pipeline/index.ts');
-  const steps = await planPipeline(config, resolve(runs));
+  const steps = await planPipeline(config, resolve(runs), until);
   const facts = await factsOf(config);
   const estimates = facts === null ? null : estimatePlan(config, steps, facts);
   const rows = steps.map(({ id, state, reason, directory, stage }, i) => ({

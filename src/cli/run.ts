@@ -1,8 +1,8 @@
 import { existsSync, readFileSync } from 'node:fs';
-import { dirname, isAbsolute, join, resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import { NudgeError } from '../errors.ts';
-import type { PipelineResult, RunConfig } from '../pipeline/index.ts';
+import type { PipelineResult, RunConfig, StageName } from '../pipeline/index.ts';
 import { packageRoot } from '../setup/paths.mjs';
 
 interface Options {
@@ -11,6 +11,7 @@ interface Options {
   runs: string;
   name?: string;
   seed?: number;
+  until?: StageName;
 }
 
 /** `nudge run` and `nudge quickstart`: from a pretrained model to one that answers as its users prefer. */
@@ -22,7 +23,23 @@ export function registerRun(program: Command): void {
   common(program.command('quickstart').description('the whole loop with a small model, in about ten minutes'))
     .addHelpText('after', '\nThe same as: nudge run examples/quickstart.yaml')
     .action((options: Options) => run(join(packageRoot(), 'examples', 'quickstart.yaml'), options));
+  for (const [until, description] of Object.entries(PARTS) as [StageName, string][]) {
+    common(program.command(until).description(`a run as far as this stage: ${description}`))
+      .argument('[file]', 'the configuration', 'nudge.yaml')
+      .addHelpText('after', `\nWhat was done before is kept, and \`nudge run\` goes on from there.`)
+      .action((file: string, options: Options) => run(file, { ...options, until }));
+  }
 }
+
+/** Stages that have a command of their own. */
+const PARTS = {
+  sft: 'fine-tuning on good answers',
+  sample: 'several answers to each prompt',
+  label: 'rankings of the answers',
+  reward: 'a reward model that scores as they rank',
+  ppo: 'a policy that learns from it',
+  evaluate: 'old and new answers compared',
+} as const;
 
 function common(command: Command): Command {
   return command
@@ -59,16 +76,10 @@ async function readConfigs(file: string, { name, seed }: Options): Promise<RunCo
       remedy: '`nudge init` writes one, with every key explained.',
     });
   }
-  const { parseYaml, RunConfigSchema } = await import('../pipeline/index.ts');
+  const { parseYaml, resolvePaths, RunConfigSchema } = await import('../pipeline/index.ts');
   const parsed = parseYaml(readFileSync(file, 'utf8'), RunConfigSchema, file);
-  const at = (path: string) => (isAbsolute(path) ? path : resolve(dirname(file), path));
-  const { seeds, ...rest } = parsed;
-  const config: RunConfig = {
-    ...rest,
-    name: name ?? parsed.name,
-    prompts: { ...parsed.prompts, file: at(parsed.prompts.file) },
-    ...(parsed.sft === undefined ? {} : { sft: { ...parsed.sft, data: at(parsed.sft.data) } }),
-  };
+  const { seeds, ...rest } = resolvePaths(parsed, file);
+  const config: RunConfig = { ...rest, name: name ?? parsed.name };
   if (seed !== undefined) return [{ ...config, seed }];
   if (seeds === undefined) return [config];
   return seeds.map((seed) => ({ ...config, seed, name: `${config.name}-seed${seed}` }));
@@ -95,6 +106,7 @@ async function runOne(config: RunConfig, options: Options, signal: AbortSignal):
     const result = await runPipeline(config, {
       runs: resolve(runs),
       signal,
+      ...(options.until === undefined ? {} : { until: options.until }),
       planned: (steps) => {
         process.stderr.write(`${config.name}: ${config.model.name}, seed ${config.seed}\n`);
         view.plan(steps.length);

@@ -9,4 +9,5 @@ export { type PipelineOptions, type PipelineResult, planPipeline, runPipeline } 
 export type { Step } from './plan.ts';
 export { findRun, listRuns, type RunRecord, type StoredRun } from './record.ts';
 export type { ReportData } from './report/data.ts';
-export type { ModelFacts, Stage, StageEvent } from './stage.ts';
+export { resolvePaths } from './rows.ts';
+export type { ModelFacts, Stage, StageEvent, StageName } from './stage.ts';

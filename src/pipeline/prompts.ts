@@ -1,9 +1,11 @@
 /** The prompts of a run: those it learns from, and those it is judged by. */
-import { type Content, loadRecords, promptMessages } from '../data/index.ts';
+import { type Content, promptMessages } from '../data/index.ts';
 import { NudgeError } from '../errors.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { RunConfig } from './config.ts';
 import { hashOf } from './hash.ts';
+import { readRows } from './rows.ts';
+import type { StageContext } from './stage.ts';
 
 export interface RunPrompts {
   readonly training: readonly Content[];
@@ -16,8 +18,9 @@ export interface RunPrompts {
  *
  * @throws NudgeError BAD_FILE where the file is not of prompts, or holds too few.
  */
-export async function readPrompts({ prompts, seed }: RunConfig): Promise<RunPrompts> {
-  const { records } = await loadRecords(prompts.file, { format: 'prompt-only' });
+export async function readPrompts(context: Pick<StageContext, 'run' | 'directory' | 'report'>): Promise<RunPrompts> {
+  const { prompts, seed } = context.run;
+  const { records } = await readRows(prompts.file, prompts, context, 'prompt-only');
   const byHash = new Map(records.map(({ prompt }) => [hashOf([seed, prompt]), prompt]));
   const order = [...byHash].sort(([a], [b]) => (a < b ? -1 : 1)).map(([, prompt]) => prompt);
   if (order.length < prompts.evaluation + 2) {

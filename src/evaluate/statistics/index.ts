@@ -7,6 +7,7 @@ export {
   krippendorffAlpha,
   krippendorffAlphaInterval,
   type MeasurementLevel,
+  pairAgreement,
   type Ratings,
 } from './agreement.ts';
 export { bestOfN, bestOfNKl } from './bestOfN.ts';

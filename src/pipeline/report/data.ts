@@ -15,7 +15,7 @@ export interface SideBySide {
   readonly prompt: string;
   readonly before: string;
   readonly after: string;
-  readonly gold: { readonly before: number; readonly after: number };
+  readonly gold: { readonly before: number; readonly after: number } | null;
   readonly proxy: { readonly before: number; readonly after: number };
 }
 
@@ -47,9 +47,10 @@ export interface ReportData {
   };
   readonly ppo?: readonly MetricsLine[];
   readonly evaluation?: {
-    readonly goldWinRate: Estimated;
+    /** null where no judge but the reward model was asked. */
+    readonly goldWinRate: Estimated | null;
     readonly proxyWinRate: Estimated;
-    readonly gold: { readonly before: number; readonly after: number };
+    readonly gold: { readonly before: number; readonly after: number } | null;
     readonly proxy: { readonly before: number; readonly after: number };
     /** Nats, the mean over answers of the sum over tokens. */
     readonly klPerSequence: number;

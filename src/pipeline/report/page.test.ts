@@ -58,6 +58,17 @@ describe('the report', () => {
     expect(renderReport({ ...DATA, evaluation: { ...DATA.evaluation!, goldWinRate } })).toContain(sentence);
   });
 
+  it("never passes the reward model's opinion off as somebody else's", () => {
+    const { examples, ...rest } = DATA.evaluation!;
+    const alone = renderReport({
+      ...DATA,
+      evaluation: { ...rest, goldWinRate: null, gold: null, examples: examples.map((one) => ({ ...one, gold: null })) },
+    });
+    expect(alone).toContain('by the reward model.');
+    expect(alone).toContain('no other judge was asked');
+    expect(alone).not.toMatch(/gold judge|gold score, 0 to 1|never saw\./i);
+  });
+
   it('shows what models wrote as text, never as markup', () => {
     expect(page).toContain('&lt;script&gt;alert(1)&lt;/script&gt;');
     expect(page).toContain('&quot; onmouseover=&quot;');
@@ -71,9 +82,9 @@ describe('the report', () => {
   });
 
   it('draws a figure for each curve that was measured, and none for others', () => {
-    expect(page.match(/<svg /g)).toHaveLength(6);
+    expect(page.match(/<svg /g)).toHaveLength(7);
     const without = renderReport({ ...DATA, ppo: DATA.ppo!.map(({ 'scores/gold': _, ...line }) => line as never) });
-    expect(without.match(/<svg /g)).toHaveLength(4);
+    expect(without.match(/<svg /g)).toHaveLength(5);
     expect(without).not.toContain('Gold score (watched');
   });
 

@@ -40,32 +40,46 @@ function head({ name, model, seed, finishedAt }: ReportData): Html {
 </header>`;
 }
 
+const GOLD_NOTE =
+  "The gold judge is the labellers' hidden rubric without their noise. The reward model saw only what they ranked. Where it likes the new answers much more than the gold judge does, the policy has learned to please the reward model: look at the answers.";
+const PROXY_NOTE =
+  'The policy was trained to please this very reward model: its opinion says that training worked, not that people would agree. Have people compare answers, and look at them.';
+
 /** The answer to the one question: did the answers get better? */
 function verdict({ evaluation }: ReportData): Html | null {
   if (evaluation === undefined) return null;
   const { goldWinRate, proxyWinRate, gold, proxy, klPerSequence, length } = evaluation;
-  const better = goldWinRate.low > 0.5;
-  const worse = goldWinRate.high < 0.5;
-  const sentence = better
-    ? 'The answers got better, by a judge that the reward model never saw.'
-    : worse
-      ? 'The answers got worse, by a judge that the reward model never saw.'
-      : 'No difference is certain: the interval holds one half.';
+  const shown = goldWinRate ?? proxyWinRate;
+  const by = goldWinRate === null ? 'the reward model' : 'a judge that the reward model never saw';
+  const sentence =
+    shown.low > 0.5
+      ? `The answers got better, by ${by}.`
+      : shown.high < 0.5
+        ? `The answers got worse, by ${by}.`
+        : 'No difference is certain: the interval holds one half.';
+  const scores =
+    gold === null
+      ? card(`${fixed(proxy.before)} → ${fixed(proxy.after)}`, 'score of the reward model', 'no other judge was asked')
+      : card(
+          `${fixed(gold.before)} → ${fixed(gold.after)}`,
+          'gold score, 0 to 1',
+          `reward model ${fixed(proxy.before)} → ${fixed(proxy.after)}`,
+        );
   return html`<section class="verdict">
 <h2>${sentence}</h2>
 <div class="cards">
-${card(percent(goldWinRate.value), 'of held-out prompts won against the original', `95 % interval ${range(goldWinRate)}, ${goldWinRate.n} prompts`)}
-${card(`${fixed(gold.before)} → ${fixed(gold.after)}`, 'gold score, 0 to 1', `reward model ${fixed(proxy.before)} → ${fixed(proxy.after)}`)}
+${card(percent(shown.value), 'of held-out prompts won against the original', `95 % interval ${range(shown)}, ${shown.n} prompts`)}
+${scores}
 ${card(`${klPerSequence.toFixed(1)} nats`, 'moved from the original, an answer', `mean length ${length.before.toFixed(0)} → ${length.after.toFixed(0)} tokens`)}
 </div>
 ${intervals(
   [
-    { name: 'gold judge', colour: 'gold', ...goldWinRate },
+    ...(goldWinRate === null ? [] : [{ name: 'gold judge', colour: 'gold' as const, ...goldWinRate }]),
     { name: 'reward model', colour: 'proxy', ...proxyWinRate },
   ],
   { description: 'Win rates with intervals', x: 'win rate against the original', y: '', reference: 0.5, width: 760 },
 )}
-<p class="note">The gold judge is the labellers' hidden rubric without their noise. The reward model saw only what they ranked. Where it likes the new answers much more than the gold judge does, the policy has learned to please the reward model: look at the answers.</p>
+<p class="note">${goldWinRate === null ? PROXY_NOTE : GOLD_NOTE}</p>
 </section>`;
 }
 
@@ -90,7 +104,8 @@ ${one(METRICS.gold, 'Gold score (watched, never trained on)', 'gold')}
 ${one(METRICS.kl, 'KL from the original, nats an answer', 'kl')}
 ${one(METRICS.length, 'Length, tokens', 'length')}
 ${one(METRICS.entropy, 'Entropy, nats a token', 'plain')}
-${has(METRICS.gold) ? figure('What each step of distance bought', frontier(ppo)) : null}
+${figure('What distance bought: reward model’s score', frontier(ppo, 'proxy'))}
+${has(METRICS.gold) ? figure('What distance bought: gold score', frontier(ppo, 'gold')) : null}
 </div>
 </section>`;
 }
@@ -105,11 +120,12 @@ export const METRICS = {
 } as const;
 
 /** Gao et al. (arXiv 2210.10760): scores against the square root of KL; gold that bends down is over-optimisation. */
-function frontier(ppo: readonly MetricsLine[]): Html {
+function frontier(ppo: readonly MetricsLine[], judge: 'proxy' | 'gold'): Html {
   const from = (name: string): [number, number][] =>
     ppo.map((line) => [Math.sqrt(Math.max(0, line[METRICS.kl] ?? Number.NaN)), line[name] ?? Number.NaN]);
-  return path([{ name: 'gold score', colour: 'gold', points: from(METRICS.gold) }], {
-    description: 'Gold score against the square root of KL',
+  const name = judge === 'gold' ? 'gold score' : 'reward model’s score';
+  return path([{ name, colour: judge, points: from(METRICS[judge]) }], {
+    description: `${name} against the square root of KL`,
     x: '√KL',
     y: '',
   });
@@ -125,13 +141,14 @@ ${evaluation.examples.map(answer)}
 }
 
 function answer({ prompt, before, after, gold, proxy }: SideBySide): Html {
-  const side = (title: string, text: string, goldScore: number, proxyScore: number, wins: boolean) =>
-    html`<div class="${wins ? 'answer won' : 'answer'}"><h4>${title}</h4><p>${text === '' ? '(nothing)' : text}</p><small>gold ${fixed(goldScore)}, reward model ${fixed(proxyScore)}</small></div>`;
+  const judge = gold ?? proxy;
+  const side = (title: string, text: string, at: 'before' | 'after', other: 'before' | 'after') =>
+    html`<div class="${judge[at] > judge[other] ? 'answer won' : 'answer'}"><h4>${title}</h4><p>${text === '' ? '(nothing)' : text}</p><small>${gold === null ? '' : `gold ${fixed(gold[at])}, `}reward model ${fixed(proxy[at])}</small></div>`;
   return html`<article>
 <h3>${prompt}</h3>
 <div class="pair">
-${side('original', before, gold.before, proxy.before, gold.before > gold.after)}
-${side('after', after, gold.after, proxy.after, gold.after > gold.before)}
+${side('original', before, 'before', 'after')}
+${side('after', after, 'after', 'before')}
 </div>
 </article>`;
 }

@@ -3,13 +3,14 @@ import { readFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import { ComparisonReport } from '../../evaluate/index.ts';
 import { writeFileAtomic } from '../../setup/files.mjs';
-import { readMetrics, readRewardFile } from '../../train/index.ts';
+import { type RewardReport, readMetrics } from '../../train/index.ts';
 import type { RunConfig } from '../config.ts';
 import type { Manifest } from '../manifest.ts';
 import type { Step } from '../plan.ts';
 import { shownPrompt } from '../prompts.ts';
 import { stageId } from '../stage.ts';
 import { COMPARISON } from '../stages/evaluate.ts';
+import { REWARD_REPORT } from '../stages/reward.ts';
 import type { MetricsLine, ReportData, SideBySide } from './data.ts';
 import { renderReport } from './page.ts';
 
@@ -56,16 +57,16 @@ async function gather(
       peakRssBytes,
       metrics,
     })),
-    ...(reward === null ? {} : { rewardModel: await rewardFigures(reward) }),
+    ...(reward === null ? {} : { rewardModel: rewardFigures(reward) }),
     ...(ppo === null ? {} : { ppo: curvesOf(config.rounds, at) }),
     ...(evaluation === null ? {} : { evaluation: comparisonFigures(evaluation) }),
     next: nextSteps(config, directory, ppo),
   };
 }
 
-async function rewardFigures(directory: string): Promise<NonNullable<ReportData['rewardModel']>> {
-  const { report } = await readRewardFile(join(directory, 'adapter'));
-  const { accuracy, agreement, ece, length } = report!;
+function rewardFigures(directory: string): NonNullable<ReportData['rewardModel']> {
+  const report = JSON.parse(readFileSync(join(directory, REWARD_REPORT), 'utf8')) as RewardReport;
+  const { accuracy, agreement, ece, length } = report;
   return { accuracy, ceiling: agreement, ece, lengthCorrelation: length.correlation };
 }
 
@@ -84,13 +85,11 @@ function comparisonFigures(directory: string): NonNullable<ReportData['evaluatio
   const text = readFileSync(join(directory, COMPARISON), 'utf8');
   const { judges, kl, lengths, diversity, rows } = ComparisonReport.parse(JSON.parse(text));
   const proxy = judges.proxy!;
-  // Without a gold judge the reward model's own opinion is all there is.
-  const gold = judges.gold ?? proxy;
   const means = ({ scores }: typeof proxy) => ({ before: scores.reference.value, after: scores.policy.value });
   return {
-    goldWinRate: gold.winRate,
+    goldWinRate: judges.gold?.winRate ?? null,
     proxyWinRate: proxy.winRate,
-    gold: means(gold),
+    gold: judges.gold === undefined ? null : means(judges.gold),
     proxy: means(proxy),
     klPerSequence: kl!.perSequence.value,
     length: { before: lengths.reference.mean, after: lengths.policy.mean },
@@ -108,7 +107,7 @@ function sideBySide({ prompt, policy, reference, judges }: ComparisonReport['row
     prompt: shownPrompt(prompt),
     before: shownPrompt(reference.completion),
     after: shownPrompt(policy.completion),
-    gold: scores(judges.gold === undefined ? 'proxy' : 'gold'),
+    gold: judges.gold === undefined ? null : scores('gold'),
     proxy: scores('proxy'),
   };
 }

@@ -32,8 +32,13 @@ export const evaluate: Stage = {
     },
   files: ({ prompts }) => [prompts.file],
   inputs: (round) => ['sft', stageId('reward', round), stageId('ppo', round)],
-  summary: ({ goldWinRate = 0, goldWinRateLow = 0, goldWinRateHigh = 0 }) =>
-    `won ${percent(goldWinRate)} against the original (${percent(goldWinRateLow)} to ${percent(goldWinRateHigh)})`,
+  summary: (metrics) => {
+    const judge = metrics.goldWinRate === undefined ? 'proxy' : 'gold';
+    const [value, low, high] = ['', 'Low', 'High'].map((end) =>
+      percent(metrics[`${judge}WinRate${end}`] ?? Number.NaN),
+    );
+    return `won ${value} against the original (${low} to ${high})${judge === 'proxy' ? ' by the reward model' : ''}`;
+  },
   estimate({ evaluate, prompts, ppo }, facts) {
     const length = evaluate!.maxCompletionLength ?? ppo?.maxCompletionLength ?? 48;
     const tokens = 2 * prompts.evaluation * evaluate!.judgements * (length + 40);
@@ -49,7 +54,7 @@ async function execute(context: StageContext): Promise<StageResult> {
   const policy = input(stageId('ppo', round))!;
   await loadAdapter(join(policy, ADAPTERS.policy), lora, 'policy');
   const proxy = await loadReward(context, base, stageId('reward', round));
-  const { evaluation } = await readPrompts(run);
+  const { evaluation } = await readPrompts(context);
   const asked = evaluation.flatMap((prompt) => Array.from({ length: run.evaluate!.judgements }, () => prompt));
   const promptIds = asked.map((prompt) => encodePrompt(tokenizer, asAsked(prompt, tokenizer, run)));
   const before = await answersOf(context, base, promptIds, 'reference');

@@ -1,32 +1,81 @@
-/** Answers are ranked, and the judgements kept in a store of the run. */
+/** Answers are ranked, and the judgements kept in a store of the run; or rankings are read that were made before. */
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Content } from '../../data/index.ts';
+import { type Content, type PreferenceRecord, preferenceToRanking, type RankingRecord } from '../../data/index.ts';
+import { NudgeError } from '../../errors.ts';
+import { pairAgreement } from '../../evaluate/index.ts';
 import { createPool, labelTasks, poolReport } from '../../feedback/index.ts';
 import { openStore } from '../../feedback/store/index.ts';
 import { writeFileAtomic } from '../../setup/files.mjs';
+import { hashOf } from '../hash.ts';
 import { openJournal } from '../journal.ts';
+import { readRows } from '../rows.ts';
 import { type Stage, type StageContext, type StageResult, stageId } from '../stage.ts';
 import type { AnswersRow } from './answers.ts';
 
 const STORE = 'feedback.sqlite';
 export const RANKINGS = 'rankings.jsonl';
+/** What is known of the labels: how many, how far labellers agree. */
+export const FOUND = 'pool.json';
 
 export const label: Stage = {
   name: 'label',
-  title: 'simulated labellers rank the answers',
+  title: 'the answers are ranked',
   version: 2,
   everyRound: true,
-  config: ({ label }) => label,
-  files: () => [],
+  config: ({ label }) => label && { ...label, data: null },
+  files: ({ label }) => (label?.data === undefined ? [] : [label.data]),
   inputs: (round) => [stageId('sample', round)],
-  summary: ({ judgements = 0, agreement = 0, accuracy = 0 }) =>
-    `${judgements} rankings; two labellers agree on ${(100 * agreement).toFixed(0)} % of pairs, each with the gold judge on ${(100 * accuracy).toFixed(0)} %`,
+  summary: ({ judgements = 0, agreement, accuracy }) =>
+    [
+      `${judgements} rankings`,
+      ...(agreement === undefined ? [] : [`two labellers agree on ${percent(agreement)} of pairs`]),
+      ...(accuracy === undefined ? [] : [`each with the gold judge on ${percent(accuracy)}`]),
+    ].join(', '),
   estimate: () => ({ flops: 0, efficiency: 1, bytes: 50e6 }),
   execute,
 };
 
 async function execute(context: StageContext): Promise<StageResult> {
+  return context.run.label!.by === 'file' ? await read(context) : await simulate(context);
+}
+
+/** Rankings and pairs that people made elsewhere. */
+async function read(context: StageContext): Promise<StageResult> {
+  const { data, ...reading } = context.run.label!;
+  const loaded = await readRows(data!, reading, context);
+  if (loaded.format !== 'ranking' && loaded.format !== 'preference') {
+    throw new NudgeError('BAD_FILE', 'A reward model learns from answers that were compared.', {
+      path: data!,
+      expected: 'rows with completions and ranks, or with chosen and rejected',
+      received: `rows of the format ${loaded.format}`,
+    });
+  }
+  const { records } = loaded;
+  const rankings = loaded.format === 'ranking' ? loaded.records : loaded.records.map(preferenceToRanking);
+  // Which of two was preferred may stand in either order.
+  const said = Map.groupBy(rankings.map(inOrder), ({ prompt, completions }) => hashOf([prompt, completions]));
+  const agreement = pairAgreement([...said.values()].map((task) => task.map(({ ranks }) => ranks)));
+  return writeJudgements(context, records, { judgements: records.length, tasks: said.size, agreement });
+}
+
+/** The completions in an order that their contents alone decide. */
+function inOrder({ prompt, completions, ranks }: RankingRecord): RankingRecord {
+  const order = completions.map((content, i) => [hashOf(content), i] as const).sort(([a], [b]) => (a < b ? -1 : 1));
+  return { prompt, completions: order.map(([, i]) => completions[i]!), ranks: order.map(([, i]) => ranks[i]!) };
+}
+
+function writeJudgements(
+  { directory }: StageContext,
+  rows: readonly (RankingRecord | PreferenceRecord)[],
+  found: Readonly<Record<string, unknown>>,
+): StageResult {
+  writeFileAtomic(join(directory, RANKINGS), rows.map((row) => `${JSON.stringify(row)}\n`).join(''));
+  writeFileAtomic(join(directory, FOUND), `${JSON.stringify(found, null, 2)}\n`);
+  return { metrics: numbersOf(found), outputs: [RANKINGS, FOUND] };
+}
+
+async function simulate(context: StageContext): Promise<StageResult> {
   const { run, round, seed, directory, input, signal, report } = context;
   const { judgementsPerTask, pool: settings } = run.label!;
   const answers = input(stageId('sample', round))!;
@@ -59,10 +108,7 @@ async function execute(context: StageContext): Promise<StageResult> {
   });
   const snapshot = await store.snapshot();
   const found = poolReport(await store.judged(snapshot.id), pool, await store.labellers());
-  const rankings = await store.rankings(snapshot.id);
-  writeFileAtomic(join(directory, RANKINGS), rankings.map((ranking) => `${JSON.stringify(ranking)}\n`).join(''));
-  writeFileAtomic(join(directory, 'pool.json'), `${JSON.stringify({ snapshot: snapshot.id, ...found }, null, 2)}\n`);
-  return { metrics: numbersOf({ ...found }), outputs: [RANKINGS, 'pool.json'] };
+  return writeJudgements(context, await store.rankings(snapshot.id), { snapshot: snapshot.id, ...found });
 }
 
 function numbersOf(report: Readonly<Record<string, unknown>>): Record<string, number> {
@@ -70,4 +116,8 @@ function numbersOf(report: Readonly<Record<string, unknown>>): Record<string, nu
     string,
     number
   >;
+}
+
+function percent(share: number): string {
+  return `${(100 * share).toFixed(0)} %`;
 }

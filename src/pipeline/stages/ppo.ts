@@ -1,24 +1,48 @@
 /** PPO: the policy learns what the reward model scores high, and is kept near what it was. */
+import { pathToFileURL } from 'node:url';
 import { tokenise } from '../../data/index.ts';
+import { NudgeError } from '../../errors.ts';
 import { goldScore } from '../../feedback/index.ts';
-import { adapterModels, deriveSeed, type RewardTerm, trainPpo } from '../../train/index.ts';
+import type { Tokenizer } from '../../text/index.ts';
+import { adapterModels, deriveSeed, type RewardFunction, type RewardTerm, trainPpo } from '../../train/index.ts';
+import type { RunConfig } from '../config.ts';
 import { forwardFlops } from '../estimate.ts';
 import { asAsked, readPrompts, shownPrompt } from '../prompts.ts';
+import { readRows } from '../rows.ts';
 import { type Stage, type StageContext, type StageResult, stageId } from '../stage.ts';
 import { addPolicy, openBase } from './model.ts';
 import { loadReward } from './reward.ts';
 import { trainRun } from './training.ts';
+
+/** Pretraining texts are cut after so many tokens: a mini-batch is to fit beside the completions. */
+const PTX_TOKENS = 256;
 
 export const ppo: Stage = {
   name: 'ppo',
   title: 'the policy learns from the reward model',
   version: 1,
   everyRound: true,
-  config: ({ ppo, prompts, label }) => ppo && { ...ppo, prompts: { ...prompts, file: null }, rubric: label?.pool },
-  files: ({ prompts }) => [prompts.file],
+  config: ({ ppo, prompts, label, reward }) =>
+    ppo && {
+      ...ppo,
+      rewards: ppo.rewards.map(({ name, weight }) => ({ name, weight })),
+      ptxData: null,
+      prompts: { ...prompts, file: null },
+      rubric: label?.pool,
+      ensemble: [reward?.members, reward?.rule, reward?.lambda],
+    },
+  files: ({ prompts, ppo }) => [
+    prompts.file,
+    ...(ppo?.rewards ?? []).map(({ module }) => module),
+    ...(ppo?.ptxData === undefined ? [] : [ppo.ptxData]),
+  ],
   inputs: (round) => ['sft', stageId('reward', round), ...(round > 1 ? [stageId('ppo', round - 1)] : [])],
   summary: (metrics) =>
-    `reward ${metrics['reward/score']?.toFixed(2)}, gold score ${metrics['scores/gold']?.toFixed(2)}, KL ${metrics['kl/sequence']?.toFixed(1)}`,
+    [
+      `reward ${metrics['reward/score']?.toFixed(2)}`,
+      ...(metrics['scores/gold'] === undefined ? [] : [`gold score ${metrics['scores/gold'].toFixed(2)}`]),
+      `KL ${metrics['kl/sequence']?.toFixed(1)}`,
+    ].join(', '),
   estimate({ ppo }, facts) {
     const { totalEpisodes, maxCompletionLength, ppoEpochs, layersToTrain, microBatchTokens } = ppo!;
     const tokens = totalEpisodes * (maxCompletionLength + 40);
@@ -32,10 +56,10 @@ export const ppo: Stage = {
 
 async function execute(context: StageContext): Promise<StageResult> {
   const { run, seed, round } = context;
-  const { lora: settings, layersToTrain, valueLayersToTrain, ...config } = run.ppo!;
+  const { lora: settings, layersToTrain, valueLayersToTrain, rewards, rewardWeight, ptxData, ...config } = run.ppo!;
   using base = await openBase(context);
   const { model, tokenizer, lora } = base;
-  const { training } = await readPrompts(run);
+  const { training } = await readPrompts(context);
   const score = await loadReward(context, base, stageId('reward', round));
   await addPolicy(context, lora);
   const adapting = { lora: settings, layersToTrain, valueLayersToTrain, seed, reward: 'reward' };
@@ -48,7 +72,12 @@ async function execute(context: StageContext): Promise<StageResult> {
     {
       models: adapterModels(model, adapting),
       prompts: prompts.examples.map(({ ids }, i) => ({ ids, prompt: training[prompts.sources[i]!]! })),
-      rewards: [{ name: 'model', score }, ...goldMonitor(context)],
+      rewards: [
+        { name: 'model', weight: rewardWeight, score },
+        ...(await Promise.all(rewards.map(loadRewardModule))),
+        ...goldMonitor(context),
+      ],
+      ...(ptxData === undefined ? {} : { pretraining: await pretrainingText(context, tokenizer, ptxData) }),
       tokenizer,
       stopIds: tokenizer.eosIds,
     },
@@ -61,6 +90,28 @@ async function execute(context: StageContext): Promise<StageResult> {
     metrics: { steps: result.steps, ...metrics },
     outputs: ['policy/adapter_model.safetensors', 'policy/adapter_config.json', 'metrics.jsonl'],
   };
+}
+
+/** A reward of the user's own: the default export of a module. */
+async function loadRewardModule({ name, module, weight }: NonNullable<RunConfig['ppo']>['rewards'][number]) {
+  const refuse = (received: string, cause?: unknown) =>
+    new NudgeError('BAD_FILE', 'This module gives no reward.', {
+      path: module,
+      expected:
+        'a default export: ({ prompts, completions, finished }) => one number a completion, or a promise of them',
+      received,
+      ...(cause === undefined ? {} : { cause }),
+    });
+  const loaded = (await import(pathToFileURL(module).href).catch((error: Error) => {
+    throw refuse(error.message, error);
+  })) as { default?: unknown };
+  if (typeof loaded.default !== 'function') throw refuse(`exports ${Object.keys(loaded).join(', ') || 'nothing'}`);
+  return { name, weight, score: loaded.default as RewardFunction } satisfies RewardTerm;
+}
+
+async function pretrainingText(context: StageContext, tokenizer: Tokenizer, file: string) {
+  const { records } = await readRows(file, {}, context, 'text');
+  return tokenise(tokenizer, 'text', records, { maxLength: PTX_TOKENS, longCompletions: 'cut' }).examples;
 }
 
 /** The gold score of what is sampled is written down at every step, with weight 0: watched, never trained on. */

@@ -36,7 +36,7 @@ export const sample: Stage = {
 async function execute(context: StageContext): Promise<StageResult> {
   const { run, directory, seed, signal, report } = context;
   const { numGenerations, maxCompletionLength, temperature } = run.sample!;
-  const { training } = await readPrompts(run);
+  const { training } = await readPrompts(context);
   using base = await openBase(context);
   const { model, tokenizer, lora } = base;
   if (await addPolicy(context, lora)) lora.merge('policy', { restorable: false });

@@ -1,8 +1,9 @@
 /** Supervised fine-tuning on good answers. */
-import { loadRecords, type RecordsByFormat } from '../../data/index.ts';
+import type { RecordsByFormat } from '../../data/index.ts';
 import { NudgeError } from '../../errors.ts';
 import { deriveSeed, type SftFormat, trainSft } from '../../train/index.ts';
 import { forwardFlops } from '../estimate.ts';
+import { readRows } from '../rows.ts';
 import type { Stage, StageContext, StageResult } from '../stage.ts';
 import { openBase } from './model.ts';
 import { trainRun } from './training.ts';
@@ -24,8 +25,8 @@ export const sft: Stage = {
 };
 
 async function execute(context: StageContext): Promise<StageResult> {
-  const { data, ...config } = context.run.sft!;
-  const loaded = await loadRecords(data);
+  const { data, map, skipBadRows, ...config } = context.run.sft!;
+  const loaded = await readRows(data, { map, skipBadRows }, context);
   if (loaded.format !== 'text' && loaded.format !== 'prompt-completion') {
     throw new NudgeError('BAD_FILE', 'Fine-tuning learns from answers.', {
       path: data,

@@ -38,17 +38,30 @@ export interface RewardInputs<F extends RewardFormat = RewardFormat> {
   adapter?: string;
 }
 
-/** Encodes what a reward model is given, and checks it. */
-export function prepare<F extends RewardFormat>(inputs: RewardInputs<F>, config: RewardSettings, run: TrainRun) {
-  const { tokenizer, template, format } = inputs;
+/** Records as rows, by the configuration. */
+export function encodeRows<F extends RewardFormat>(
+  inputs: Pick<RewardInputs<F>, 'tokenizer' | 'template' | 'format'>,
+  config: RewardSettings,
+  records: readonly RecordsByFormat[F][],
+): RewardRows {
+  const { labelColumn } = config;
+  return rewardRows(inputs.tokenizer, inputs.format, records, { ...tokeniseSettings(inputs, config), labelColumn });
+}
+
+function tokeniseSettings({ template }: Pick<RewardInputs, 'template'>, config: RewardSettings): TokeniseOptions {
   const { maxLength, maxPromptLength, maxCompletionLength, longCompletions, strings, appendEos, system } = config;
-  const settings = {
+  return {
     ...{ maxLength, maxPromptLength, maxCompletionLength, longCompletions, strings, appendEos, system },
     ...(template === undefined ? {} : { template }),
   };
+}
+
+/** Encodes what a reward model is given, and checks it. */
+export function prepare<F extends RewardFormat>(inputs: RewardInputs<F>, config: RewardSettings, run: TrainRun) {
+  const { tokenizer } = inputs;
   const note = (text: string) => run.onEvent?.({ type: 'note', text });
   const encode = (records: readonly RecordsByFormat[F][]): RewardRows => {
-    const encoded = rewardRows(tokenizer, format, records, { ...settings, labelColumn: config.labelColumn });
+    const encoded = encodeRows(inputs, config, records);
     const sources = encoded.rows.flatMap(({ completions }, row) => completions.map(() => encoded.sources[row]!));
     const nameOf = (i: number) => `row ${sources[i]}`;
     requireFit(checkExamples({ tokenizer, examples: sequencesOf(encoded.rows), report: encoded.report, nameOf }), note);
@@ -60,7 +73,7 @@ export function prepare<F extends RewardFormat>(inputs: RewardInputs<F>, config:
   return {
     train,
     evaluation: heldOut.length === 0 ? null : encode(heldOut),
-    references: referencesOf(inputs, train.rows, config, settings),
+    references: referencesOf(inputs, train.rows, config),
   };
 }
 
@@ -72,18 +85,21 @@ export interface References {
 
 /** What scores are normalised on: the given completions, or some rows of the training set. */
 function referencesOf(
-  { tokenizer, references }: Pick<RewardInputs, 'tokenizer' | 'references'>,
+  inputs: Pick<RewardInputs, 'tokenizer' | 'template' | 'references'>,
   rows: readonly RewardRow[],
-  { normalisationRows, seed }: RewardSettings,
-  settings: TokeniseOptions,
+  config: RewardSettings,
 ): References {
+  const { tokenizer, references } = inputs;
+  const { normalisationRows, seed } = config;
   const groups: readonly ScoredGroup[] =
     references === undefined
       ? rows
-      : tokenise(tokenizer, 'prompt-completion', references, settings).examples.map(({ ids, completionStart }) => ({
-          promptIds: ids.slice(0, completionStart),
-          completions: [ids.slice(completionStart)],
-        }));
+      : tokenise(tokenizer, 'prompt-completion', references, tokeniseSettings(inputs, config)).examples.map(
+          ({ ids, completionStart }) => ({
+            promptIds: ids.slice(0, completionStart),
+            completions: [ids.slice(completionStart)],
+          }),
+        );
   const chosen: number[] = [];
   let count = 0;
   for (const i of permutation(groups.length, seed, 'references')) {

@@ -26,8 +26,8 @@ import { fingerprint, TrainSession } from '../session.ts';
 import { Trainable } from '../trainable.ts';
 import { makeTrunks, type Trunks } from '../trunk.ts';
 import { RewardConfig, type RewardOptions, type RewardSettings } from './config.ts';
-import { memberName, type Normalisation, writeRewardFile } from './model.ts';
-import { prepare, type RewardInputs } from './prepare.ts';
+import { memberName, type Normalisation, RewardModel, type RewardModelOptions, writeRewardFile } from './model.ts';
+import { encodeRows, prepare, type RewardInputs } from './prepare.ts';
 import { deviation, mean, type RewardReport, reportReward } from './report.ts';
 import { type RewardFormat, type RewardRow, type RewardRows, rowLength, type ScoredGroup } from './rows.ts';
 import { scoreCompletions, scoreTensor, separateScores, sequencesOfGroup, type TrunkRows } from './score.ts';
@@ -82,18 +82,23 @@ export async function trainReward<F extends RewardFormat>(
 
 export interface EnsembleResult {
   readonly members: readonly RewardResult[];
+  /** Of the members' scores joined by the rule, on the held-out prompts; null without them, or where the run was stopped. */
+  readonly report: RewardReport | null;
   readonly stopped: boolean;
 }
 
 /**
  * Trains several reward models that differ in their seed: fresh weights and order of the data. `RewardModel.load` takes their
  * outputs together. Each has its own folder, `member-1`, ..., and goes on by itself.
+ *
+ * @param ensemble how the report joins their scores.
  */
 export async function trainRewardEnsemble<F extends RewardFormat>(
   inputs: RewardInputs<F>,
   options: RewardOptions,
   run: TrainRun,
   count: number,
+  ensemble: RewardModelOptions = {},
 ): Promise<EnsembleResult> {
   const members: RewardResult[] = [];
   for (let i = 0; i < count; i++) {
@@ -102,9 +107,28 @@ export async function trainRewardEnsemble<F extends RewardFormat>(
     const directory = join(run.directory, `member-${i + 1}`);
     const result = await trainReward({ ...inputs, adapter }, { ...options, seed }, { ...run, directory });
     members.push(result);
-    if (result.stopped) return { members, stopped: true };
+    if (result.stopped) return { members, report: null, stopped: true };
   }
-  return { members, stopped: false };
+  const report = await reportEnsemble(inputs, parseConfig(RewardConfig, options, 'reward'), members, ensemble);
+  return { members, report, stopped: false };
+}
+
+async function reportEnsemble<F extends RewardFormat>(
+  inputs: RewardInputs<F>,
+  config: RewardSettings,
+  members: readonly RewardResult[],
+  options: RewardModelOptions,
+): Promise<RewardReport | null> {
+  const { model, adapter = 'reward', agreement = null } = inputs;
+  const rows = encodeRows(inputs, config, inputs.evaluation ?? []).rows;
+  if (rows.length === 0) return null;
+  const named = members.map(({ normalisation }, i) => ({
+    adapter: memberName(adapter, i),
+    normalisation: normalisation!,
+  }));
+  const scores = await new RewardModel(model, named, options).score(rows);
+  const comparisons = rows.map(({ comparison }) => comparison);
+  return reportReward({ comparisons, scores, lengths: lengthsOf(rows), agreement });
 }
 
 /** The adapter with its head, or all weights. */
