@@ -27,6 +27,7 @@ import {
   type PackedRollouts,
   pack,
   planMiniBatches,
+  promptGroups,
   type StepTrunk,
 } from './passes.ts';
 import type { Rollout } from './rollout.ts';
@@ -81,8 +82,13 @@ export class Learner implements Disposable {
 
   /** The mini-batches of one epoch of a step: every time the same. @param epoch from 0. */
   plan(step: number, epoch: number, rollouts: readonly Rollout[]): MiniBatches {
-    const order = permutation(rollouts.length, this.#config.seed, 'miniBatches', step, epoch);
-    return planMiniBatches(order, rollouts, this.#config);
+    const groups = promptGroups(rollouts);
+    const order = permutation(groups.length, this.#config.seed, 'miniBatches', step, epoch);
+    return planMiniBatches(
+      order.flatMap((group) => groups[group]!),
+      rollouts,
+      this.#config,
+    );
   }
 
   /** @throws NudgeError TRAINING_DIVERGED before weights are updated with numbers that are not finite. */

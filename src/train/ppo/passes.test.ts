@@ -11,6 +11,7 @@ import {
   cutIntoParts,
   pack,
   planMiniBatches,
+  promptGroups,
   StepTrunk,
 } from './passes.ts';
 import type { Rollout } from './rollout.ts';
@@ -162,6 +163,12 @@ describe('mini-batches', () => {
     const plan = planMiniBatches([3, 0, 2, 1], rollouts, { numMiniBatches: 2, microBatchTokens: 25 });
     // Inputs have 20, 18, 5 and 20 tokens: what is predicted last is no input.
     expect(plan).toEqual([[[0], [3]], [[1, 2]]]); // biome-ignore format: nested
+  });
+
+  test('completions of one prompt are kept together', () => {
+    const [first, second] = [{ ids: question }, { ids: [7, 8] }];
+    const sampled = [first, first, second, first].map((prompt) => ({ prompt, ids: [1], text: '', finished: true }));
+    expect(promptGroups(sampled)).toEqual([[0, 1], [2], [3]]);
   });
 
   test('a row longer than a part may be is one by itself', () => {

@@ -136,6 +136,16 @@ export function completionValues(trunk: StepTrunk, view: ModelView, packed: Pack
 /** Which rollouts are computed together, for each optimiser step of an epoch. */
 export type MiniBatches = readonly (readonly (readonly number[])[])[];
 
+/** Neighbours with the same prompt, as sampled: mini-batches keep them together, so that their prompt is computed once. */
+export function promptGroups(rollouts: readonly Rollout[]): number[][] {
+  const groups: number[][] = [];
+  for (const [row, { prompt }] of rollouts.entries()) {
+    if (row > 0 && rollouts[row - 1]!.prompt === prompt) groups.at(-1)!.push(row);
+    else groups.push([row]);
+  }
+  return groups;
+}
+
 /**
  * Splits rollouts in a random order into mini-batches of equal size, and those into what is computed at once: neighbours together,
  * since those have the same prompt.
