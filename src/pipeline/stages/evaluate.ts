@@ -138,8 +138,11 @@ function comparedPrompts(
 ): ComparedPrompt[] {
   const sampled = after.map(({ completions }, i) => ({ promptIds: promptIds[i]!, ids: completions[0]!.ids }));
   // Greedy answers have no temperature to divide by; their KL is that of the model as it stands.
-  const options = { temperature: temperature === 0 ? 1 : temperature };
-  const policy = lora.withAdapter('policy', () => completionLogProbSums(model, sampled, options));
+  const isGreedy = temperature === 0;
+  const options = { temperature: isGreedy ? 1 : temperature };
+  const policy = isGreedy
+    ? lora.withAdapter('policy', () => completionLogProbSums(model, sampled, options))
+    : after.map(({ completions }) => sum(completions[0]!.logprobs));
   const reference = lora.withAdapter(null, () => completionLogProbSums(model, sampled, options));
   return prompts.map((prompt, i) => ({
     prompt,
@@ -162,20 +165,25 @@ async function rewardJudge(
   promptIds: readonly (readonly number[])[],
   { before, after }: BothSides,
 ): Promise<Judge> {
-  const rows = [...after, ...before];
+  // Both answers to a prompt side by side, so that it is computed once.
+  const rows = after.flatMap((row, i) => [row, before[i]!]);
   const scores = await score({
     prompts: rows.map(() => ''),
     completions: rows.map(({ completions }) => completions[0]!.text),
     ids: rows.map(({ completions }) => completions[0]!.ids),
-    promptIds: [...promptIds, ...promptIds],
+    promptIds: promptIds.flatMap((ids) => [ids, ids]),
     finished: rows.map(({ completions }) => completions[0]!.finishReason === 'stop'),
   });
   let next = 0;
   // compareAnswers asks prompt by prompt, in order: policy first.
   return async () => {
-    const at = next++;
-    return [scores[at]!, scores[after.length + at]!];
+    const at = 2 * next++;
+    return [scores[at]!, scores[at + 1]!];
   };
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }
 
 function percent(share: number): string {
