@@ -135,7 +135,7 @@ function answers({ evaluation }: ReportData): Html | null {
   if (evaluation === undefined || evaluation.examples.length === 0) return null;
   return html`<section>
 <h2>Answers before and after</h2>
-<p class="note">Held-out prompts, in the order of the file; none was chosen.</p>
+<p class="note">The first of the held-out prompts; none was chosen.</p>
 ${evaluation.examples.map(answer)}
 </section>`;
 }
