@@ -22,7 +22,7 @@ import { experienceOf } from './ppo/experience.ts';
 import { Learner, type PretrainingText } from './ppo/learner.ts';
 import { CompletionLog } from './ppo/log.ts';
 import { assess, CompletionTokens, inputLength, StepTrunk } from './ppo/passes.ts';
-import { type RewardTerm, scoreRollouts } from './ppo/rewards.ts';
+import { type RewardTerm, scoreRollouts, viewsOf } from './ppo/rewards.ts';
 import { type PpoPrompt, RolloutSampler } from './ppo/rollout.ts';
 import { peakMemory, rolloutMetrics, type StepFacts, Stopwatch } from './ppo/statistics.ts';
 import { checkModels, type ModelView, type PpoModels, trainedParameters } from './ppo/view.ts';
@@ -106,10 +106,10 @@ export async function trainPpo(inputs: PpoInputs, options: PpoOptions, run: Trai
 
     // Sample, and score what was sampled.
     const rollouts = await watch.time('generate', () => sampler.sample(step));
-    const scores = await watch.time('score', () => scoreRollouts(rollouts, inputs.rewards, config));
+    using trunk = new StepTrunk([...Object.values(models), ...viewsOf(inputs.rewards)]);
+    const scores = await watch.time('score', () => scoreRollouts(rollouts, inputs.rewards, config, trunk));
 
     // What policy, reference and value model think of it, and so what each token is worth.
-    using trunk = new StepTrunk(Object.values(models));
     const plan = learner.plan(step, 0, rollouts);
     const assessment = await watch.time('assess', () => assess(models, rollouts, plan, trunk, config));
     const tokens = new CompletionTokens(rollouts);

@@ -12,6 +12,7 @@ import {
   pack,
   planMiniBatches,
   promptGroups,
+  rolloutScores,
   StepTrunk,
 } from './passes.ts';
 import type { Rollout } from './rollout.ts';
@@ -102,6 +103,24 @@ describe('assessing rollouts', () => {
     );
     // Policy and reference differ, or all this would prove nothing.
     expect(Math.abs(found.logProbs[0]! - found.refLogProbs[0]!)).toBeGreaterThan(0.01);
+  });
+
+  test('goes on from where a reward model filled the trunk, which scores as it does alone', () => {
+    const models = adapted(2, 2);
+    // The value adapter has a head, and reads the last token as a reward model does.
+    const view = models.value;
+    using trunk = new StepTrunk([models.policy, models.reference, models.value]);
+    const scores = rolloutScores(trunk, view, rollouts, 40);
+    using fresh = new StepTrunk([]);
+    const alone = rollouts.flatMap((one) => rolloutScores(fresh, view, [one], 40));
+    for (const [i, score] of scores.entries()) expect(score).toBeCloseTo(alone[i]!, 5);
+    expect(new Set(scores.map((score) => score.toFixed(4))).size).toBe(rollouts.length);
+    const plan = [[[0, 2], [3]], [[1]]]; // biome-ignore format: nested
+    const [found, expected] = [trunk, fresh].map((from) => assess(models, rollouts, plan, from, { temperature: 1 }));
+    for (const name of ['logProbs', 'refLogProbs', 'values', 'entropies'] as const) {
+      const wanted = torch.fromTypedArray(expected![name]);
+      expect(torch.fromTypedArray(found![name])).toBeCloseToTensor(wanted, TOLERANCE);
+    }
   });
 
   test('what is trained on afterwards begins with the same bits, and has the gradients of the whole model', () => {

@@ -42,7 +42,7 @@ export function pack(rollouts: readonly Rollout[], rows: readonly number[], mode
  * gradients, and kept for the rest of the step. A row here is a rollout.
  */
 export class StepTrunk implements Disposable {
-  /** By model and layer: the hidden states of each rollout, [inputLength, D], as far as they are known. */
+  /** By model and layer: the hidden states of each rollout as far as they are known, [inputLength, D] or with its last token. */
   readonly #kept = new Map<CausalModel, Map<number, Map<number, Tensor>>>();
 
   /** @param views all that will compute something. */
@@ -56,7 +56,7 @@ export class StepTrunk implements Disposable {
   }
 
   /** Hidden states of a view over packed rollouts: [N, D]. */
-  forward(view: ModelView, { rows, context }: PackedRollouts): Tensor {
+  forward(view: ModelView, { rows, context }: Pick<PackedRollouts, 'rows' | 'context'>): Tensor {
     const below = sharedLayers(view);
     const usable = [...(this.#kept.get(view.model) ?? [])].filter(([layer]) => layer <= below);
     const options: ForwardOptions = {};
@@ -125,6 +125,28 @@ export function lossThroughHead(
   // A frozen head gives its gradients in one pass; one that learns would hold the logits of all rows for it.
   if (!weight.requiresGrad) return loss(headLogProbs(hidden, weight, targets, options).logProbs);
   return throughHead(hidden, weight, targets, options, ({ logProbs }) => loss(logProbs)); // scalar
+}
+
+/** What a model with a score head says of whole rollouts, read at their last tokens: [S]. */
+export function rolloutScores(
+  trunk: StepTrunk,
+  view: ModelView,
+  rollouts: readonly Rollout[],
+  microBatchTokens: number,
+): number[] {
+  const lengths = rollouts.map((rollout) => inputLength(rollout) + 1);
+  return cutIntoParts([...rollouts.keys()], lengths, microBatchTokens).flatMap((rows) =>
+    torch.scope(() =>
+      torch.noGrad(() => {
+        const sequences = rows.map((row) => [...rollouts[row]!.prompt.ids, ...rollouts[row]!.ids]);
+        const context = new SharedPrefixes(sequences, view.model);
+        const hidden = trunk.forward(view, { rows, context }); // [N, D]
+        const last = rows.map((row, i) => context.placeOf(i, lengths[row]! - 1));
+        const lastTokens = int64(last, view.model.device); // [S]
+        return [...withView(view, () => view.model.scores(hidden, { lastTokens })).toFloat32Array()];
+      }),
+    ),
+  );
 }
 
 /** The value model's estimates before each completion token: [C]. */

@@ -4,6 +4,7 @@ import { Generator, torch } from '../../tensor/index.ts';
 import { checkScores } from '../preflight.ts';
 import { RewardModel } from '../reward/model.ts';
 import { errorOf } from '../testing/index.ts';
+import { StepTrunk } from './passes.ts';
 import { type RewardBatch, rewardModel, scoreRollouts } from './rewards.ts';
 import type { Rollout } from './rollout.ts';
 import { tinyLlama } from './testing/index.ts';
@@ -109,6 +110,12 @@ describe('a reward model', () => {
       return Math.min((score - 1) / 2, score);
     });
     expect(checkScores(scores, expected, 1e-5)).toEqual([]);
+    // The same from the step's trunk.
+    using trunk = new StepTrunk([view]);
+    const rollouts = answers.map((ids, i) => ({ prompt: { ids: promptIds[i % 3]! }, ids, text: '', finished: true }));
+    const term = { name: 'both', score: rewardModel(new RewardModel(model, members, { rule: 'min' })) };
+    const { raw } = await scoreRollouts(rollouts, [term], { missingEosPenalty: null, missingEosScore: null }, trunk);
+    expect(checkScores([...raw], expected, 1e-5)).toEqual([]);
   });
 
   test('appends nothing unless told to', async () => {

@@ -5,6 +5,7 @@ import { type MissingEosRule, scoresWithMissingEos } from '../../losses/index.ts
 import { RewardModel } from '../reward/model.ts';
 import { type ScoreOptions, scoreCompletions } from '../reward/score.ts';
 import type { PpoConfig } from './config.ts';
+import { rolloutScores, type StepTrunk } from './passes.ts';
 import type { Rollout } from './rollout.ts';
 import type { ModelView } from './view.ts';
 
@@ -43,14 +44,23 @@ export interface Scores {
   readonly terms: Readonly<Record<string, readonly number[]>>;
 }
 
-/** Asks every term. @throws NudgeError BAD_ARGUMENT where one gives too few scores, or one that is not finite. */
+/**
+ * Asks every term.
+ *
+ * @param trunk of the step: reward models over the policy's base begin where it ends, and leave it filled.
+ * @throws NudgeError BAD_ARGUMENT where one gives too few scores, or one that is not finite. */
 export async function scoreRollouts(
   rollouts: readonly Rollout[],
   rewards: readonly RewardTerm[],
   config: EosConfig,
+  trunk?: StepTrunk,
 ): Promise<Scores> {
   const batch = batchOf(rollouts);
-  const answers = await Promise.all(rewards.map(async ({ score }) => await score(batch)));
+  const answers = await Promise.all(
+    rewards.map(async ({ score }) =>
+      trunk !== undefined && isModelReward(score) ? score.ofRollouts(rollouts, trunk) : await score(batch),
+    ),
+  );
   const terms: Record<string, readonly number[]> = {};
   const raw = new Float64Array(rollouts.length); // [S]
   for (const [i, { name, weight = 1 }] of rewards.entries()) {
@@ -91,6 +101,23 @@ function checkScores(name: string, scores: readonly number[], { completions }: R
   });
 }
 
+/** A reward model in this process. */
+export interface ModelReward extends RewardFunction {
+  readonly views: readonly ModelView[];
+  /** The same scores, with what frozen layers make of the rollouts computed once a step. */
+  ofRollouts(rollouts: readonly Rollout[], trunk: StepTrunk): number[];
+}
+
+const isModelReward = (score: RewardFunction): score is ModelReward => 'ofRollouts' in score;
+
+/** What scores by models of this process, for the step's trunk. */
+export function viewsOf(rewards: readonly RewardTerm[]): ModelView[] {
+  return rewards.flatMap(({ score }) => (isModelReward(score) ? score.views : []));
+}
+
+/** Tokens computed at once: without gradients memory is no concern. */
+const SCORED_AT_ONCE = 4096;
+
 export type RewardScoring = Pick<ScoreOptions, 'eosIds' | 'microBatchTokens'>;
 
 /**
@@ -100,7 +127,7 @@ export type RewardScoring = Pick<ScoreOptions, 'eosIds' | 'microBatchTokens'>;
  *   tokenizer's; without, completions are scored as they are.
  */
 export function rewardModel(model: RewardModel | ModelView, options: RewardScoring = {}): RewardFunction {
-  return async ({ ids, promptIds }) => {
+  const score: RewardFunction = async ({ ids, promptIds }) => {
     // Neighbours with the same prompt are one group, so that they are computed together.
     const groups: { promptIds: readonly number[]; completions: (readonly number[])[] }[] = [];
     for (const [i, completion] of ids.entries()) {
@@ -113,4 +140,14 @@ export function rewardModel(model: RewardModel | ModelView, options: RewardScori
       await scoreCompletions(model.model, groups, { ...options, ...(adapter === null ? {} : { adapter }) })
     ).flat();
   };
+  // Completions that get an end are not those that the trunk holds.
+  if ((options.eosIds ?? []).length > 0) return score;
+  const views =
+    model instanceof RewardModel ? model.adapters.map((adapter) => ({ model: model.model, adapter })) : [model];
+  const ofRollouts: ModelReward['ofRollouts'] = (rollouts, trunk) => {
+    const tokens = options.microBatchTokens ?? SCORED_AT_ONCE;
+    const outputs = views.map((view) => rolloutScores(trunk, view, rollouts, tokens));
+    return model instanceof RewardModel ? model.scoresOf(outputs) : outputs[0]!;
+  };
+  return Object.assign(score, { views, ofRollouts }) satisfies ModelReward;
 }

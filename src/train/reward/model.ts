@@ -133,10 +133,9 @@ export class RewardModel {
     options: Omit<ScoreOptions, 'adapter'> = {},
   ): Promise<number[][][]> {
     const all: number[][][] = [];
-    for (const [m, adapter] of this.adapters.entries()) {
-      const { mean, sd } = this.normalisations[m]!;
+    for (const [member, adapter] of this.adapters.entries()) {
       const scores = await scoreCompletions(this.model, groups, { ...options, adapter });
-      all.push(scores.map((own) => own.map((score) => (score - mean) / sd)));
+      all.push(scores.map((own) => own.map((score) => this.#normalised(member, score))));
     }
     return all;
   }
@@ -144,15 +143,24 @@ export class RewardModel {
   /** Normalised scores, the members' joined by the rule: [group][completion]. */
   async score(groups: readonly ScoredGroup[], options: Omit<ScoreOptions, 'adapter'> = {}): Promise<number[][]> {
     const members = await this.memberScores(groups, options);
-    const rule: (scores: readonly number[], lambda: number) => number = ENSEMBLE_RULES[this.#rule];
     return groups.map(({ completions }, g) =>
-      completions.map((_, k) =>
-        rule(
-          members.map((scores) => scores[g]![k]!),
-          this.#lambda,
-        ),
-      ),
+      completions.map((_, k) => this.#joined(members.map((scores) => scores[g]![k]!))),
     );
+  }
+
+  /** The members' heads' own outputs as scores: [member][completion] -> [completion]. */
+  scoresOf(outputs: readonly (readonly number[])[]): number[] {
+    return outputs[0]!.map((_, i) => this.#joined(outputs.map((own, member) => this.#normalised(member, own[i]!))));
+  }
+
+  #normalised(member: number, output: number): number {
+    const { mean, sd } = this.normalisations[member]!;
+    return (output - mean) / sd;
+  }
+
+  #joined(scores: readonly number[]): number {
+    const rule: (scores: readonly number[], lambda: number) => number = ENSEMBLE_RULES[this.#rule];
+    return rule(scores, this.#lambda);
   }
 }
 
