@@ -106,7 +106,10 @@ describe('nudge run', () => {
     for (const name of ['proxyReward', 'goldReward']) {
       expect(summary[name]).toEqual({ before: expect.any(Number), after: expect.any(Number) });
     }
-    expect(readFileSync(join(runs, 'loop', 'report.html'), 'utf8')).toContain('held-out prompts');
+    const report = readFileSync(join(runs, 'loop', 'report.html'), 'utf8');
+    expect(report).toContain('held-out prompts');
+    expect(report).toContain('How it learned');
+    expect((report.match(/<svg /g) ?? []).length).toBeGreaterThan(6);
     const list = await nudge(['runs', 'list', '--runs', runs]);
     expect(list.stdout).toMatch(/loop +\S+model +1 +done/);
     const shown = await nudge(['runs', 'show', 'loop', '--runs', runs]);

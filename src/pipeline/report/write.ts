@@ -75,7 +75,7 @@ function curvesOf(rounds: number, at: (id: string) => string | null): MetricsLin
   const lines: MetricsLine[] = [];
   for (let round = 1; round <= rounds; round++) {
     const first = lines.length;
-    const found = readMetrics(join(at(stageId('ppo', round))!, 'metrics.jsonl'));
+    const found = readMetrics(at(stageId('ppo', round))!);
     lines.push(...found.map(({ step, metrics }) => ({ ...metrics, step: first + step })));
   }
   return lines;
