@@ -287,6 +287,11 @@ function evaluationLoss(
   });
 }
 
+/** What rounding alone may change in a score: numbers of 16 bits have three digits, and thirty layers take one of them. */
+const TOLERANCE = { wide: 1e-3, narrow: 5e-2 } as const;
+
+const isWide = (dtype: string): boolean => dtype === 'float32' || dtype === 'float64';
+
 /** Whether a score depends on its batch or on sharing the prompt: a few rows together, and each by itself. */
 function scoreFindings(trainable: Trainable, rows: readonly RewardRow[]): Finding[] {
   const some = rows.toSorted((a, b) => rowLength(a) - rowLength(b)).slice(0, 4);
@@ -300,7 +305,7 @@ function scoreFindings(trainable: Trainable, rows: readonly RewardRow[]): Findin
               separateScores(trainable.model, [{ promptIds: row.promptIds, completions: [ids] }]).tolist() as number[],
           ),
         );
-        return checkScores(together, alone);
+        return checkScores(together, alone, isWide(trainable.model.dtype) ? TOLERANCE.wide : TOLERANCE.narrow);
       }),
     ),
   );
