@@ -20,6 +20,7 @@
         "src/kernels/base.cc",
         "src/kernels/generation.cc",
         "src/kernels/layers.cc",
+        "src/kernels/linear.cc",
         "src/kernels/logprobs.cc",
         "src/kernels/select.cc",
         "src/kernels/training.cc",

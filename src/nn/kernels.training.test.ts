@@ -78,6 +78,58 @@ describe.each(SETS)('kernels of %s outside inference mode', (set) => {
       }
     });
 
+    it('rmsNorm, and its gradients', () => {
+      kernels.select(set);
+      // More rows than parts in which the weight's gradient is summed, and a width that fills no register.
+      const values = [normal([7, 5, 83], dtype), normal([83], dtype)];
+      const upstream = normal([7, 5, 83]).mul(0.3);
+      const actual = withGradients(([x, w]) => kernels.rmsNorm(x!, w!, 1e-5), values, upstream);
+      const exact = withGradients(([x, w]) => torch.rmsNorm(x!, [83], w!, 1e-5), doubles(values), upstream.to(dtype));
+      for (const [i, tensor] of actual.entries()) expect(error(tensor, exact[i]!)).toBeLessThan(STEP[dtype]);
+    });
+
+    it.each([48, 20])('rope of %i dimensions, and its gradient', (turning) => {
+      kernels.select(set);
+      const angles = normal([5, 1, 48]);
+      const [cos, sin] = [angles.cos(), angles.sin()].map((a) => a.to(dtype).narrow(2, 0, turning)) as [Tensor, Tensor];
+      const upstream = normal([5, 3, 48]);
+      // Heads that stand apart, as those of queries do beside keys and values.
+      const rotate = (x: Tensor, cos: Tensor, sin: Tensor) => kernels.rope(x.narrow(1, 1, 3), cos, sin);
+      const values = [normal([5, 6, 48], dtype)];
+      const actual = withGradients(([x]) => rotate(x!, cos, sin), values, upstream);
+      const exact = withGradients(
+        ([x]) => rotate(x!, cos.double(), sin.double()),
+        doubles(values),
+        upstream.to(dtype).double(),
+      );
+      for (const [i, tensor] of actual.entries()) expect(error(tensor, exact[i]!)).toBeLessThan(STEP[dtype]);
+    });
+
+    it('swiglu, and its gradients', () => {
+      kernels.select(set);
+      const values = [normal([5, 77], dtype).mul(5), normal([5, 77], dtype)];
+      const upstream = normal([5, 77]);
+      const actual = withGradients(([g, u]) => kernels.swiglu(g!, u!), values, upstream);
+      const exact = withGradients(([g, u]) => torch.silu(g!).mul(u!), doubles(values), upstream.to(dtype));
+      for (const [i, tensor] of actual.entries()) expect(error(tensor, exact[i]!)).toBeLessThan(STEP[dtype]);
+    });
+
+    it('rmsNorm, rope and swiglu give the same bits with and without a graph, and frozen weights no gradient', () => {
+      kernels.select(set);
+      const [x, weight] = [normal([6, 2, 32], dtype).requiresGrad_(), normal([32], dtype)];
+      const angles = normal([6, 1, 32], dtype);
+      const layer = () => {
+        const normed = kernels.rmsNorm(x, weight, 1e-6);
+        return kernels.swiglu(kernels.rope(normed, angles.cos(), angles.sin()), normed);
+      };
+      const recorded = layer();
+      expect(torch.noGrad(layer).equal(recorded)).toBe(true);
+      expect(torch.inferenceMode(() => layer().equal(recorded))).toBe(true);
+      recorded.float().sum().backward();
+      expect(weight.grad).toBe(null);
+      expect(x.grad!.shape).toEqual([6, 2, 32]);
+    });
+
     it('gives frozen weights no gradient, and the same bits with and without a graph', () => {
       kernels.select(set);
       const [x, weight, a, b] = [
@@ -138,26 +190,51 @@ describe.each(SETS)('kernels of %s outside inference mode', (set) => {
 });
 
 describe('gradients of gradients', () => {
+  /** The gradients of the squared norm of all gradients of Σ fn. */
+  const penalty = (fn: (leaves: Tensor[]) => Tensor, leaves: Tensor[]): Tensor[] => {
+    const first = torch.grad(fn(leaves).sum(), leaves, { createGraph: true });
+    return torch.grad(
+      first.reduce((sum, gradient) => sum.add(gradient.square().sum()), torch.zeros([], { dtype: leaves[0]!.dtype })),
+      leaves,
+    );
+  };
+  const leavesOf = (values: readonly Tensor[], dtype: DType) =>
+    values.map((value) => value.detach().to(dtype).requiresGrad_());
+
   it.each([...SETS, 'none'])('go through linear, loraLinear and tokenLogProbs with %s', (set) => {
     kernels.select(set);
     const values = [normal([3, 5]), normal([4, 5]), normal([2, 5]), normal([4, 2])];
     const tokens = torch.tensor([0, 3, 1], { dtype: 'int64' });
-    const penalty = (fn: (leaves: Tensor[]) => Tensor, leaves: Tensor[]): Tensor[] => {
-      const first = torch.grad(fn(leaves).sum(), leaves, { createGraph: true });
-      return torch.grad(
-        first.reduce((sum, gradient) => sum.add(gradient.square().sum()), torch.zeros([], { dtype: leaves[0]!.dtype })),
-        leaves,
-      );
-    };
-    const leaves = (dtype: DType) => values.map((value) => value.detach().to(dtype).requiresGrad_());
     const actual = penalty(
       ([x, w, a, b]) => kernels.tokenLogProbs(kernels.loraLinear(x!, w!, null, a!, b!, 0.5), tokens),
-      leaves('float32'),
+      leavesOf(values, 'float32'),
     );
-    const exact = penalty(([x, w, a, b]) => {
-      const logits = x!.matmul(w!.t()).add(x!.matmul(a!.t()).matmul(b!.t()).mul(0.5));
-      return logits.logSoftmax(-1).gather(1, tokens.unsqueeze(1)).squeeze(1);
-    }, leaves('float64'));
+    const exact = penalty(
+      ([x, w, a, b]) => {
+        const logits = x!.matmul(w!.t()).add(x!.matmul(a!.t()).matmul(b!.t()).mul(0.5));
+        return logits.logSoftmax(-1).gather(1, tokens.unsqueeze(1)).squeeze(1);
+      },
+      leavesOf(values, 'float64'),
+    );
+    for (const [i, gradient] of actual.entries()) expect(error(gradient, exact[i]!)).toBeLessThan(1e-4);
+  });
+
+  it.each([...SETS, 'none'])('go through rmsNorm, rope and swiglu with %s', (set) => {
+    kernels.select(set);
+    const values = [normal([3, 2, 6]), normal([6]), normal([3, 2, 6])];
+    const angles = normal([3, 1, 6]);
+    const actual = penalty(
+      ([x, w, u]) => kernels.swiglu(kernels.rope(kernels.rmsNorm(x!, w!, 1e-5), angles.cos(), angles.sin()), u!),
+      leavesOf(values, 'float32'),
+    );
+    const [cos, sin] = [angles.double().cos(), angles.double().sin()];
+    const exact = penalty(
+      ([x, w, u]) => {
+        const normed = torch.rmsNorm(x!, [6], w!, 1e-5);
+        return torch.silu(normed.mul(cos).add(normed.roll(3, -1).mul(sin))).mul(u!);
+      },
+      leavesOf(values, 'float64'),
+    );
     for (const [i, gradient] of actual.entries()) expect(error(gradient, exact[i]!)).toBeLessThan(1e-4);
   });
 });

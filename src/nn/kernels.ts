@@ -1,9 +1,9 @@
 /**
  * Fused operators, written in C++ (native/src/kernels) and reached through the dispatcher like any other. Models call them always:
- * where there is no kernel for the device, dtype or processor, each is the plain ATen operators that it stands for. Inside
- * `torch.inferenceMode` they are made for single tokens; outside, a pass that scores and one that records gradients run the same
- * operators and agree to the last bit. That generation rounds elsewhere is one more reason to score what was generated before
- * training on it. `NUDGE_KERNELS=none` turns them off.
+ * where there is no kernel for the device, dtype or processor, each is the plain ATen operators that it stands for. A pass that
+ * scores and one that records gradients run the same ones and agree to the last bit. Inside `torch.inferenceMode` products are
+ * made for single tokens: that generation rounds elsewhere is one more reason to score what was generated before training on it.
+ * `NUDGE_KERNELS=none` turns them off.
  */
 import { type DType, type Tensor, torch } from '../tensor/index.ts';
 
@@ -30,6 +30,11 @@ export function loraLinear(
 /** In inference mode, with so many rows and fewer, what `linear` gives for a row does not depend on the others, to the last bit. 0: it may depend always. */
 export function linearRows(dtype: DType): number {
   return torch.call('nudge::linear_rows', dtype) as number;
+}
+
+/** Whether products of x are made in float32: bfloat16 on a processor without instructions for it. */
+export function widens(x: Tensor): boolean {
+  return torch.call('nudge::widens', x) as boolean;
 }
 
 /** x / √(mean(x²) + eps) · weight over the last dimension: [..., D] -> [..., D]. */

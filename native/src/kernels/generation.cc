@@ -162,7 +162,7 @@ std::tuple<at::Tensor, at::Tensor> choose(const at::Tensor& logits, const at::Te
   at::Tensor tokens = at::empty({rows}, logits.options().dtype(at::kLong));
   at::Tensor log_probabilities = at::empty({rows}, logits.options().dtype(at::kFloat));
   with_type(logits.scalar_type(), [&]<typename T>(T) {
-    at::parallel_for(0, rows, std::max<int64_t>(1, 16384 / size), [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, rows, grain(size), [&](int64_t begin, int64_t end) {
       static thread_local Scratch scratch;
       auto* memory = scratch.get<float>(2 * size * sizeof(float));
       for (int64_t row = begin; row < end; ++row) {

@@ -1,4 +1,4 @@
-// Hot loops of generation on the CPU, compiled once for each instruction set. Plain pointers: no ATen here, so that a source
+// Hot loops of generation and training on the CPU, compiled once for each instruction set. Plain pointers: no ATen here, so that a source
 // that is compiled for AVX-512 can hold no inline function of a header that the linker might then give to everybody.
 #pragma once
 
@@ -31,13 +31,25 @@ struct RmsNorm {
   float eps;
 };
 
+// With r = 1 / √(mean(x²) + eps): dx = r w dy - x r³ mean(w dy x), and the sum of r x dy over rows for the weight.
+template <typename T>
+struct RmsNormBackward {
+  const T* x;       // [rows, size]
+  const T* weight;  // [size]
+  const T* dy;      // [rows, size]
+  T* dx;            // or null
+  int64_t size;
+  float eps;
+};
+
 // y[i] = x[i] · cos[i] + x[(i + half) mod 2 half] · sin[i] for every head. What follows the 2 half turning ones is copied.
 template <typename T>
 struct Rope {
   const T* x;  // [rows, heads, dim], with these steps from one to the next
   int64_t x_row, x_head;
-  const T* cosine;  // [rows, 2 half], with this step from row to row
-  const T* sine;    // its first half negated
+  const T* cosine;    // [rows, 2 half], with `angle_row` from row to row
+  const T* sine_low;  // [rows, half], in the same steps: of the first half, negated
+  const T* sine_high;
   int64_t angle_row;
   T* y;  // contiguous
   int64_t heads, dim, half;
@@ -49,6 +61,16 @@ struct SwiGlu {
   const T* gate;
   const T* up;
   T* y;
+};
+
+// dgate = dy up σ(gate) (1 + gate (1 - σ(gate))), dup = dy silu(gate).
+template <typename T>
+struct SwiGluBackward {
+  const T* gate;
+  const T* up;
+  const T* dy;
+  T* dgate;
+  T* dup;
 };
 
 // One query a sequence against its cached keys and values. A block holds `block` positions: [kv_heads, block, dim].
@@ -93,8 +115,11 @@ struct Typed {
   void (*pack)(const T* x, int64_t in, void* packed, int64_t begin, int64_t end);  // rows
   void (*linear)(const Linear<T>&, int64_t begin, int64_t end, void* scratch);  // outputs
   void (*rms_norm)(const RmsNorm<T>&, int64_t begin, int64_t end);    // rows
+  // dweight [size] is added to, unless it is null.
+  void (*rms_norm_backward)(const RmsNormBackward<T>&, int64_t begin, int64_t end, float* dweight);  // rows
   void (*rope)(const Rope<T>&, int64_t begin, int64_t end);           // rows
   void (*swiglu)(const SwiGlu<T>&, int64_t begin, int64_t end);       // elements
+  void (*swiglu_backward)(const SwiGluBackward<T>&, int64_t begin, int64_t end);
   // (row, kv head) pairs. `scratch` has room for heads / kv_heads times the longest row, rounded up to 16.
   void (*attention)(const Attention<T>&, int64_t begin, int64_t end, float* scratch);
   // Returns the token; log_probability is log_softmax(logits / temperature) at it (temperature 1 where it is 0).

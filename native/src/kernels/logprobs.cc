@@ -35,7 +35,7 @@ at::Tensor forward_of(const at::Tensor& logits, const at::Tensor& tokens, double
   log_totals = at::empty({logits.size(0)}, floats);
   with_type(logits.scalar_type(), [&]<typename T>(T) {
     const auto work = work_of<T>(logits, tokens, result, tops, log_totals, temperature);
-    at::parallel_for(0, logits.size(0), std::max<int64_t>(1, 16384 / logits.size(1)), [&](int64_t begin, int64_t end) {
+    at::parallel_for(0, logits.size(0), grain(logits.size(1)), [&](int64_t begin, int64_t end) {
       selected()->of<T>().log_probs(work, begin, end);
     });
   });
@@ -65,7 +65,7 @@ struct LogProbsFunction : torch::autograd::Function<LogProbsFunction> {
     at::Tensor to = at::empty_like(logits);
     with_type(logits.scalar_type(), [&]<typename T>(T) {
       const auto work = work_of<T>(logits, tokens, {}, saved[2], saved[3], temperature);
-      at::parallel_for(0, logits.size(0), std::max<int64_t>(1, 16384 / logits.size(1)), [&](int64_t begin, int64_t end) {
+      at::parallel_for(0, logits.size(0), grain(logits.size(1)), [&](int64_t begin, int64_t end) {
         selected()->of<T>().log_probs_backward(work, pointer<const float>(gradient), pointer<T>(to), begin, end);
       });
     });

@@ -3,9 +3,9 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/core/Tensor.h>
-#include <c10/core/InferenceMode.h>
 #include <c10/util/Exception.h>
 
+#include <algorithm>
 #include <memory>
 #include <new>
 
@@ -44,10 +44,10 @@ const Kernels* kernels_for(const at::Tensor& first, const Tensors&... others) {
   return known && fits(first) && (fits(others) && ...) ? selected() : nullptr;
 }
 
-// The same for what training does too: only in inference mode, where no gradient can be wanted.
-template <typename... Tensors>
-const Kernels* inference_kernels_for(const Tensors&... tensors) {
-  return c10::InferenceMode::is_enabled() ? kernels_for(tensors...) : nullptr;
+// How many pieces of so many operations a thread takes at once: fewer are done sooner than a second thread has begun.
+inline int64_t grain(int64_t operations_each) {
+  constexpr int64_t kOperations = 16384;
+  return std::max<int64_t>(1, kOperations / std::max<int64_t>(1, operations_each));
 }
 
 template <typename T>
