@@ -71,18 +71,14 @@ class LargeBlocks {
     const size_t wanted = round_up(bytes + sizeof(Header));
     {
       std::lock_guard<std::mutex> lock(mutex_);
-      auto found = free_.lower_bound(wanted);
-      // A block more than an eighth too large stays for one that needs it.
-      if (found != free_.end() && found->first <= wanted + wanted / 8) {
-        Header* header = found->second;
-        free_.erase(found);
-        kept_ -= header->bytes;
-        live_ += header->bytes;
+      Header* header = fitting(wanted);
+      live_ += header != nullptr ? header->bytes : wanted;
+      if (header == nullptr && is_over()) header = remap(nearest(wanted), wanted);
+      while (is_over()) drop(std::prev(free_.end()));
+      if (header != nullptr) {
         peak_ = std::max(peak_, live_);
         return header;
       }
-      live_ += wanted;
-      while (live_ + kept_ > std::max(peak_, live_) && !free_.empty()) drop(std::prev(free_.end()));
     }
     Header* header = map(wanted);
     std::lock_guard<std::mutex> lock(mutex_);
@@ -112,6 +108,44 @@ class LargeBlocks {
   static size_t round_up(size_t bytes) {
     const size_t unit = bytes >= 8 * kHugePage ? kHugePage : kPage;
     return (bytes + unit - 1) / unit * unit;
+  }
+
+  // Whether blocks are kept that would raise the peak.
+  bool is_over() const { return kept_ > 0 && live_ + kept_ > peak_; }
+
+  // A free block that is large enough, if one is. More than an eighth too large, it stays for what needs it.
+  Header* fitting(size_t wanted) {
+    const auto found = free_.lower_bound(wanted);
+    if (found == free_.end() || found->first > wanted + wanted / 8) return nullptr;
+    Header* header = found->second;
+    free_.erase(found);
+    kept_ -= header->bytes;
+    return header;
+  }
+
+  // The free block whose size is nearest.
+  std::multimap<size_t, Header*>::iterator nearest(size_t wanted) {
+    const auto above = free_.lower_bound(wanted);
+    if (above == free_.begin()) return above;
+    const auto below = std::prev(above);
+    return above == free_.end() || wanted - below->first < above->first - wanted ? below : above;
+  }
+
+  // Brings a free block to another size, where it would be given back else: its pages come along, so that only those cost a page
+  // fault that it had not. Training with steps of different lengths does this all the time. nullptr where it cannot be.
+  Header* remap(std::multimap<size_t, Header*>::iterator entry, size_t bytes) {
+#ifdef MREMAP_MAYMOVE
+    void* place = mremap(entry->second, entry->first, bytes, MREMAP_MAYMOVE);
+    if (place == MAP_FAILED) return nullptr;
+    kept_ -= entry->first;
+    free_.erase(entry);
+    auto* header = static_cast<Header*>(place);
+    header->bytes = bytes;
+    return header;
+#else
+    (void)entry, (void)bytes;
+    return nullptr;
+#endif
   }
 
   void drop(std::multimap<size_t, Header*>::iterator entry) {
