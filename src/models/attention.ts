@@ -4,6 +4,7 @@
  * A model sees a flat list of N tokens. Whose they are, and which earlier tokens each may attend to, is the context's affair.
  */
 import { NudgeError } from '../errors.ts';
+import { kernels } from '../nn/index.ts';
 import { type Device, type Tensor, torch } from '../tensor/index.ts';
 
 export interface AttendOptions {
@@ -66,21 +67,38 @@ export class PackedAttention implements AttentionContext {
   }
 
   attend(_layer: number, q: Tensor, k: Tensor, v: Tensor, options: AttendOptions = {}): Tensor {
-    const [N, H, Dh] = q.shape;
+    const N = q.shape[0];
     if (N !== this.tokens || k.shape[0] !== N || v.shape[0] !== N) throw wrongCount(this.lengths, q, k, v);
-    const [first] = this.#runs;
-    if (first === undefined) return q;
+    if (N === 0) return q;
+    return inWideFloats(q, k, v, (q, k, v) => this.#attendWithin(q, k, v, options));
+  }
+
+  #attendWithin(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor {
+    const [, H, Dh] = q.shape;
     const shared = { isCausal: true, enableGqa: k.shape[1] !== H, ...options };
     const attendRun = (run: Run, q: Tensor, k: Tensor, v: Tensor): Tensor =>
       torch
         .scaledDotProductAttention(heads(q, run), heads(k, run), heads(v, run), shared) // [S, H, T, Dh]
         .transpose(1, 2) // [S, T, H, Dh]
         .reshape([run.count * run.length, H!, Dh!]); // [S T, H, Dh]
-    if (this.#runs.length === 1) return attendRun(first, q, k, v);
+    if (this.#runs.length === 1) return attendRun(this.#runs[0]!, q, k, v);
     const sizes = this.#runs.map(({ count, length }) => count * length);
     const [qs, ks, vs] = [q, k, v].map((x) => x.splitWithSizes(sizes)) as [Tensor[], Tensor[], Tensor[]]; // each a run's share
     return torch.cat(this.#runs.map((run, i) => attendRun(run, qs[i]!, ks[i]!, vs[i]!))); // [N, H, Dh]
   }
+}
+
+/**
+ * Attention in float32 where the processor has to widen bfloat16 for each product anyway: libtorch's bfloat16 attention is three
+ * times as slow there. The result is in the dtype of q.
+ */
+export function inWideFloats(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  attend: (q: Tensor, k: Tensor, v: Tensor) => Tensor,
+): Tensor {
+  return kernels.widens(q) ? attend(q.float(), k.float(), v.float()).to(q.dtype) : attend(q, k, v);
 }
 
 /** [S T, H, Dh] -> [S, H, T, Dh], a view. */

@@ -1,6 +1,6 @@
 /** Models: their architectures, heads, adapters and files. */
 
-export { type AttendOptions, type AttentionContext, PackedAttention } from './attention.ts';
+export { type AttendOptions, type AttentionContext, inWideFloats, PackedAttention } from './attention.ts';
 export { type ConfigJson, ConfigReader, type ModelConfig } from './config.ts';
 export { type CreateOptions, createModel } from './create.ts';
 export { MODEL_FAMILIES, type ModelFamily, parseConfig } from './families/index.ts';

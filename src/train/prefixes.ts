@@ -5,7 +5,7 @@
  * (`PackedAttention`) all of it is computed for each of them. Here sequences form a tree: a segment of tokens, the segments that go
  * on from it, and so on. A token sees what is before it in its own segment and in those above: the hidden states are the same.
  */
-import type { AttendOptions, AttentionContext } from '../models/index.ts';
+import { type AttendOptions, type AttentionContext, inWideFloats } from '../models/index.ts';
 import { type Device, type DType, type Tensor, torch } from '../tensor/index.ts';
 import { int64 } from './pack.ts';
 
@@ -85,12 +85,16 @@ export class SharedPrefixes implements AttentionContext {
   }
 
   attend(_layer: number, q: Tensor, k: Tensor, v: Tensor, options: AttendOptions = {}): Tensor {
+    return inWideFloats(q, k, v, (q, k, v) => this.#attendWithin(q, k, v, options));
+  }
+
+  #attendWithin(q: Tensor, k: Tensor, v: Tensor, options: AttendOptions): Tensor {
     const sizes = this.#runs.map(({ count, length }) => count * length);
     const [qs, ks, vs] = [q, k, v].map((x) => x.splitWithSizes(sizes)) as [Tensor[], Tensor[], Tensor[]]; // each a run's share
     const enableGqa = k.shape[1] !== q.shape[1];
     const results = this.#runs.map((run, i) => {
       const { above, start, length } = run;
-      const causal = above.length === 0 ? { isCausal: true } : { attnMask: this.#maskOf(start, length) }; // [T, A + T]
+      const causal = above.length === 0 ? { isCausal: true } : { attnMask: this.#maskOf(start, length).to(q.dtype) }; // [T, A + T]
       const [query, key, value] = [heads(qs[i]!, run), withAbove(ks, i, run), withAbove(vs, i, run)];
       return torch
         .scaledDotProductAttention(query, key, value, { ...causal, enableGqa, ...options }) // [S, H, T, Dh]
