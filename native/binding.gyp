@@ -19,6 +19,7 @@
         "src/kernels/avx512_bf16.cc",
         "src/kernels/base.cc",
         "src/kernels/generation.cc",
+        "src/kernels/gradient.cc",
         "src/kernels/layers.cc",
         "src/kernels/linear.cc",
         "src/kernels/logprobs.cc",

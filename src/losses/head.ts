@@ -6,7 +6,7 @@
  * outlive it. There are two ways to gradients, both exact whatever the loss is:
  *
  * - A row's log-probability depends on that row's hidden state alone. While the head is frozen, `headLogProbs` computes
- *   ∂logProb/∂hidden [N, D] chunk by chunk in the forward pass, and puts it behind the result as the gradient of a dot product.
+ *   ∂logProb/∂hidden [N, D] chunk by chunk in the forward pass, and puts it behind the result.
  * - A head that learns needs to know ∂loss/∂logProb first. `throughHead` computes the log-probabilities, asks the loss for that,
  *   and goes through the chunks a second time.
  *
@@ -17,6 +17,7 @@ import {
   atLeastFloat32,
   checkedOptions,
   chosenLogProbs,
+  chunksOf,
   entropyOf,
   headLogits,
   type LogProbOptions,
@@ -110,16 +111,15 @@ export class HeadGradients {
   readonly #hidden: Tensor; // [N, D]
   readonly #weight: Tensor; // [V, D]
   readonly #wanted: { readonly hidden: boolean; readonly weight: boolean };
-  /** The sum over chunks, in float32: long sums of 16-bit floats lose what is small. */
-  readonly #weightSum: Tensor | null; // [V, D]
-  #rows: Tensor[] = []; // [C, D] each
+  /** The sum over chunks, in float32: long sums of 16-bit floats lose what is small. Null before the first. */
+  #weightSum: Tensor | null = null; // [V, D]
+  readonly #rows: Tensor[] = []; // [C, D] each
 
   constructor(hidden: Tensor, weight: Tensor) {
     this.#hidden = hidden;
     this.#weight = weight;
     const recording = torch.isGradEnabled();
     this.#wanted = { hidden: recording && hidden.requiresGrad, weight: recording && weight.requiresGrad };
-    this.#weightSum = this.#wanted.weight ? torch.zerosLike(atLeastFloat32(weight.detach())) : null; // [V, D]
   }
 
   /**
@@ -136,32 +136,41 @@ export class HeadGradients {
     ) => { outputs: readonly OutputGradient[]; result: T },
   ): T[] {
     const wanted = this.#wanted;
-    const chunks = mapChunks(this.#hidden.size(0), chunkRows, (start, count) => {
-      const rows = leaf(this.#hidden.narrow(0, start, count), wanted.hidden); // [C, D]
-      const weight = leaf(this.#weight, wanted.weight); // [V, D]
-      const { outputs, result } = fn(rows, weight, start, count);
-      const leaves = [rows, weight].filter(({ requiresGrad }) => requiresGrad);
-      if (leaves.length === 0 || outputs.length === 0) return { gradient: null, result };
-      const gradOutputs = outputs.map(({ gradient }) => gradient); // [C] each
-      const gradients = torch.grad(
-        outputs.map(({ output }) => output),
-        leaves,
-        { gradOutputs },
-      ); // as the leaves
-      this.#weightSum?.add_(gradients.at(-1)!);
-      return { gradient: wanted.hidden ? gradients[0]! : null, result }; // [C, D]
-    });
-    this.#rows = chunks.flatMap(({ gradient }) => gradient ?? []);
-    return chunks.map(({ result }) => result);
+    const results: T[] = [];
+    for (const [start, count] of chunksOf(this.#hidden.size(0), chunkRows)) {
+      const [result, gradients] = torch.scope(() => {
+        const rows = leaf(this.#hidden.narrow(0, start, count), wanted.hidden); // [C, D]
+        const weight = leaf(this.#weight, wanted.weight); // [V, D]
+        const { outputs, result } = fn(rows, weight, start, count);
+        const leaves = [rows, weight].filter(({ requiresGrad }) => requiresGrad);
+        if (leaves.length === 0 || outputs.length === 0) return [result, []] as const;
+        const gradOutputs = outputs.map(({ gradient }) => gradient); // [C] each
+        const values = outputs.map(({ output }) => output); // [C] each
+        return [result, torch.grad(values, leaves, { gradOutputs })] as const; // as the leaves
+      });
+      results.push(result);
+      if (wanted.hidden) this.#rows.push(...gradients.slice(0, 1));
+      if (wanted.weight && gradients.length > 0) this.#addToWeight(gradients.at(-1)!);
+    }
+    return results;
   }
 
-  /** The value, with the gradients behind it: Σ x · ∂x added and taken away again. */
+  #addToWeight(gradient: Tensor): void {
+    if (this.#weightSum === null) {
+      this.#weightSum = atLeastFloat32(gradient); // [V, D]
+    } else {
+      this.#weightSum.add_(gradient);
+      gradient.dispose();
+    }
+  }
+
+  /** The value, with the gradients behind it. */
   behind(value: Tensor): Tensor {
-    const terms = [
-      ...(this.#rows.length > 0 ? [dot(this.#hidden, torch.cat(this.#rows))] : []),
-      ...(this.#weightSum === null ? [] : [dot(this.#weight, this.#weightSum)]),
-    ]; // scalars
-    return terms.reduce((sum, term) => sum.add(term.sub(term.detach())), value); // scalar
+    const rows = this.#rows.length === 0 ? null : torch.cat(this.#rows); // [N, D]
+    const slope = rows === null ? value : withGradient(value, this.#hidden, rows); // scalar
+    if (!this.#wanted.weight) return slope;
+    const weight = this.#weightSum ?? torch.zerosLike(this.#weight); // [V, D]
+    return withGradient(slope, this.#weight, weight); // scalar
   }
 }
 
@@ -199,15 +208,14 @@ function joined(chunks: readonly Chunk[], field: keyof Chunk): Tensor | null {
   return parts.length === 0 ? null : torch.cat(parts); // [N, ...]
 }
 
-/** values [N], with ∂values/∂hidden [N, D] behind them: hidden · slopes added and taken away again. */
+/** values [N], with ∂values/∂hidden [N, D] behind them. */
 function withSlopes(values: Tensor, hidden: Tensor, slopes: Tensor | null): Tensor {
-  if (slopes === null) return values;
-  const product = atLeastFloat32(hidden).mul(atLeastFloat32(slopes)).sum(-1); // [N]
-  return values.add(product.sub(product.detach())); // [N]
+  return slopes === null ? values : withGradient(values, hidden, slopes); // [N]
 }
 
-function dot(x: Tensor, gradient: Tensor): Tensor {
-  return atLeastFloat32(x).mul(atLeastFloat32(gradient)).sum(); // scalar
+/** A value, a scalar or [N] for x [N, ...], with ∂value/∂x behind it, in the shape of x: native/src/kernels/gradient.cc. */
+function withGradient(value: Tensor, x: Tensor, gradient: Tensor): Tensor {
+  return torch.call('nudge::with_gradient', value, x, gradient) as Tensor; // as value
 }
 
 /** The same values, without a graph behind them. */

@@ -81,11 +81,14 @@ export function entropyOf(logProbs: Tensor): Tensor {
 
 /** Runs `fn` for each chunk of rows in a scope of its own; the tensors in its results move to the caller's. */
 export function mapChunks<T>(rows: number, chunkRows: number, fn: (start: number, count: number) => T): T[] {
-  const results: T[] = [];
-  for (let start = 0; start < rows; start += chunkRows) {
-    results.push(torch.scope(() => fn(start, Math.min(chunkRows, rows - start))));
-  }
-  return results;
+  return chunksOf(rows, chunkRows).map(([start, count]) => torch.scope(() => fn(start, count)));
+}
+
+/** As few chunks as there must be, of nearly the same size: a small rest would cost as many passes over the weight as a full one. */
+export function chunksOf(rows: number, chunkRows: number): (readonly [start: number, count: number])[] {
+  const chunks = Math.ceil(rows / chunkRows);
+  const startOf = (chunk: number): number => Math.floor((rows * chunk) / chunks);
+  return Array.from({ length: chunks }, (_, i) => [startOf(i), startOf(i + 1) - startOf(i)] as const);
 }
 
 export function checkedOptions(options: LogProbOptions, where: string): Required<LogProbOptions> {

@@ -102,7 +102,7 @@ Gradients backward_of(const at::Tensor& dy, const at::Tensor& x, const Map& map,
     if (low_rank) {
       if (begin == 0) dnarrow = at::mm(g, part(b, 0, begin, count));
       else dnarrow.addmm_(g, part(b, 0, begin, count));
-      if (wanted.b) part(db, 0, begin, count).copy_(at::mm(g.t(), narrow));
+      if (wanted.b) part(db, 0, begin, count).copy_(at::mm(narrow.t(), g).t());
     }
   }
   if (low_rank) {
