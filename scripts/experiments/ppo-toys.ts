@@ -20,13 +20,10 @@ import {
 import {
   BANDIT,
   banditModel,
-  banditReward,
+  banditTask,
   fullModels,
-  goldReward,
-  LANGUAGE,
+  languageTask,
   nextLogProbs,
-  proxyReward,
-  repeatedWords,
   tinyLlama,
 } from '../../src/train/ppo/testing/index.ts';
 
@@ -50,22 +47,7 @@ async function bandit(what: 'all weights' | 'adapters', options: PpoOptions, see
     what === 'adapters'
       ? adapterModels(banditModel())
       : fullModels(() => banditModel(), tinyLlama({ vocabulary: 4, head: 'value', seed: 1 }));
-  const arm = { name: 'arm', score: banditReward };
-  await metricsOf(
-    { models, prompts: [{ ids: BANDIT.prompt }], rewards: [arm], stopIds: [] },
-    {
-      totalEpisodes: 60 * 512,
-      batchSize: 512,
-      numGenerations: 512,
-      maxCompletionLength: 1,
-      klCoef: 1,
-      whitenAdvantages: false,
-      learningRate: 0.01,
-      generationRows: 512,
-      seed,
-      ...options,
-    },
-  );
+  await metricsOf({ ...banditTask.inputs, models }, { ...banditTask.options, seed, ...options });
   const { model, adapter } = models.policy;
   const found = () => nextLogProbs(model, BANDIT.prompt).exp().tolist() as number[];
   const p = adapter === null ? found() : (model.adapters as LoraAdapters).withAdapter(adapter, found);
@@ -73,30 +55,8 @@ async function bandit(what: 'all weights' | 'adapters', options: PpoOptions, see
 }
 
 async function language(klCoef: number, seed: number) {
-  const shape = { vocabulary: LANGUAGE.vocabulary, hidden: 32, spread: 0.15 };
-  const metrics = await metricsOf(
-    {
-      models: fullModels(() => tinyLlama(shape), tinyLlama({ ...shape, head: 'value', seed: 2 })),
-      prompts: [{ ids: LANGUAGE.prompt }],
-      rewards: [
-        { name: 'proxy', score: ({ ids }) => ids.map(proxyReward) },
-        { name: 'gold', weight: 0, score: ({ ids }) => ids.map(goldReward) },
-        { name: 'repeated', weight: 0, score: ({ ids }) => ids.map(repeatedWords) },
-      ],
-      stopIds: [LANGUAGE.end],
-    },
-    {
-      totalEpisodes: 40 * 128,
-      batchSize: 128,
-      numGenerations: 128,
-      maxCompletionLength: 10,
-      learningRate: 3e-3,
-      lrSchedulerType: 'constant',
-      generationRows: 128,
-      klCoef,
-      seed,
-    },
-  );
+  const { inputs, options } = languageTask();
+  const metrics = await metricsOf(inputs, { ...options, totalEpisodes: 40 * 128, klCoef, seed });
   const last = (name: string) => metrics.slice(-5).reduce((sum, one) => sum + one[name]!, 0) / 5;
   return {
     proxy: last('scores/proxy'),

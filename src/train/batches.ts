@@ -120,8 +120,8 @@ const withoutRest = (batches: number[][], { rows }: BatchesOptions, dropLast: bo
 /** Longest first: what does not fit into memory shows at once. */
 const byLength = (lengths: readonly number[], a: number, b: number): number => lengths[b]! - lengths[a]! || a - b;
 
-/** Neighbours together while they have at most so many tokens. */
-function packTokens(order: readonly number[], lengths: readonly number[], tokens: number): number[][] {
+/** Rows in their order, neighbours together while they have at most so many tokens; a longer row by itself. */
+export function packTokens(order: readonly number[], lengths: readonly number[], tokens: number): number[][] {
   const batches: number[][] = [];
   let left = 0;
   for (const row of order) {

@@ -7,18 +7,7 @@
  * again ends with the same bits.
  */
 import { NudgeError } from '../errors.ts';
-import {
-  AdamW,
-  CheckpointTape,
-  clipGradNorm,
-  constantSchedule,
-  cosineSchedule,
-  gradNorm,
-  linearSchedule,
-  type Parameter,
-  type Schedule,
-  setLr,
-} from '../nn/index.ts';
+import { AdamW, CheckpointTape, clipGradNorm, gradNorm, type Parameter, type Schedule, setLr } from '../nn/index.ts';
 import { type Tensor, torch } from '../tensor/index.ts';
 import { Batches, microBatches, type StepBatch } from './batches.ts';
 import type { Checkpoint, Json } from './checkpoint.ts';
@@ -26,6 +15,7 @@ import type { TrainingSettings } from './config.ts';
 import { Guard, type GuardState } from './guard.ts';
 import type { Metrics } from './metrics.ts';
 import { deriveSeed } from './random.ts';
+import { makeSchedule } from './schedule.ts';
 import type { TrainSession } from './session.ts';
 
 /** A sum, and what to divide it by: means over parts of a step add up to the step's. */
@@ -342,18 +332,6 @@ function makeOptimizer(
     { parameters: parameters.filter(([, { ndim }]) => ndim <= 1), weightDecay: 0 },
   ].filter((group) => group.parameters.length > 0);
   return new AdamW(groups, { lr: learningRate, betas: [adamBeta1, adamBeta2], eps: adamEpsilon });
-}
-
-function makeSchedule({ lrSchedulerType, warmupRatio }: TrainingSettings, totalSteps: number): Schedule {
-  const warmupSteps = Math.ceil(warmupRatio * totalSteps);
-  if (lrSchedulerType === 'constant') return shifted(constantSchedule({ warmupSteps }), warmupSteps);
-  const make = lrSchedulerType === 'linear' ? linearSchedule : cosineSchedule;
-  return shifted(make({ warmupSteps, totalSteps }), warmupSteps);
-}
-
-/** The first step of a warm-up would have rate 0 and move nothing: each of its steps gets the rate of the next. */
-function shifted(schedule: Schedule, warmupSteps: number): Schedule {
-  return (step) => (step < warmupSteps ? schedule(step + 1) : schedule(step));
 }
 
 function checkEvaluation({ evaluate, score }: FitProblem, config: TrainingSettings): void {

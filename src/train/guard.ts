@@ -6,6 +6,7 @@
  */
 import { NudgeError } from '../errors.ts';
 import type { Metrics } from './metrics.ts';
+import { median } from './numbers.ts';
 
 /** When a metric counts as exploding. */
 export interface Explosion {
@@ -111,12 +112,6 @@ export class Guard {
           : 'Look at these rows; else lower the learning rate or clip gradients harder, and start in another directory.',
     });
   }
-}
-
-function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 const round = (value: number): string => String(Number(value.toPrecision(4)));

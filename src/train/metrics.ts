@@ -6,19 +6,11 @@
  * `time` is seconds since 1970. JSON has no NaN and no infinities: those are written as the strings "NaN", "Infinity" and
  * "-Infinity", since a metric that is no longer finite is what one wants to see.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  writeFileSync,
-} from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { NudgeError } from '../errors.ts';
 import { ioFailed } from '../models/files/index.ts';
+import { keepLines, readLines } from './lines.ts';
 import { EventFile } from './tensorboard.ts';
 
 export const METRICS_FILE = 'metrics.jsonl';
@@ -60,9 +52,10 @@ export class MetricsLog {
     const path = join(directory, METRICS_FILE);
     try {
       mkdirSync(directory, { recursive: true });
-      const before = existsSync(path) ? readFileSync(path, 'utf8') : '';
-      const kept = keptLines(before, resumeAt, path);
-      if (kept !== before) replace(path, kept);
+      keepLines(path, (raw, number) => {
+        const { step } = parseLine(raw, `${path}:${number}`);
+        return resumeAt !== null && step <= resumeAt;
+      });
       const events = tensorboard ? new EventFile(join(directory, TENSORBOARD_FOLDER), (resumeAt ?? -1) + 1) : null;
       return new MetricsLog(path, openSync(path, 'a'), events);
     } catch (error) {
@@ -99,27 +92,11 @@ export class MetricsLog {
 /** Reads a run's metrics; an unfinished last line is left out. An empty list where there is no file. */
 export function readMetrics(directory: string): MetricsLine[] {
   const path = join(directory, METRICS_FILE);
-  if (!existsSync(path)) return [];
-  return linesOf(readFileSync(path, 'utf8'), path).map(({ line }) => line);
+  return readLines(path).map((raw, i) => parseLine(raw, `${path}:${i + 1}`));
 }
 
 const writeNumber = (_key: string, value: unknown): unknown =>
   typeof value === 'number' && !Number.isFinite(value) ? String(value) : value;
-
-function keptLines(text: string, resumeAt: number | null, path: string): string {
-  const lines = linesOf(text, path);
-  const kept = lines.filter(({ line }) => resumeAt !== null && line.step <= resumeAt);
-  return kept.map(({ raw }) => `${raw}\n`).join('');
-}
-
-function linesOf(text: string, path: string): { raw: string; line: MetricsLine }[] {
-  // What stands behind the last line feed was being written when the process ended.
-  const complete = text.slice(0, text.lastIndexOf('\n') + 1);
-  return complete
-    .split('\n')
-    .filter((raw) => raw !== '')
-    .map((raw, i) => ({ raw, line: parseLine(raw, `${path}:${i + 1}`) }));
-}
 
 function parseLine(raw: string, path: string): MetricsLine {
   try {
@@ -135,16 +112,4 @@ function parseLine(raw: string, path: string): MetricsLine {
       cause,
     });
   }
-}
-
-function replace(path: string, contents: string): void {
-  const temporary = `${path}.${process.pid}.tmp`;
-  const file = openSync(temporary, 'w');
-  try {
-    writeFileSync(file, contents);
-    fsyncSync(file);
-  } finally {
-    closeSync(file);
-  }
-  renameSync(temporary, path);
 }

@@ -9,13 +9,12 @@ import { type Metrics, readMetrics } from './metrics.ts';
 import {
   BANDIT,
   banditModel,
-  banditReward,
+  banditTask,
   fullModels,
-  goldReward,
   LANGUAGE,
+  languageTask,
   nextLogProbs,
   proxyReward,
-  repeatedWords,
   tinyLlama,
 } from './ppo/testing/index.ts';
 import { adapterModels, type PpoInputs, type PpoOptions, readCompletions, trainPpo } from './ppo.ts';
@@ -30,19 +29,6 @@ async function metricsOf(inputs: PpoInputs, options: PpoOptions, run: Partial<Tr
 }
 
 describe('a bandit whose optimum is known: π* = ref e^{r/β} / Z', () => {
-  // Advantages unwhitened: at the optimum reward minus penalty is the same for every arm, so that the noise dies out.
-  const config = {
-    totalEpisodes: 60 * 512,
-    batchSize: 512,
-    numGenerations: 512,
-    maxCompletionLength: 1,
-    klCoef: 1,
-    whitenAdvantages: false,
-    learningRate: 0.01,
-    generationRows: 512,
-  };
-  const bandit = { prompts: [{ ids: BANDIT.prompt }], rewards: [{ name: 'arm', score: banditReward }], stopIds: [] };
-
   test('starts at the reference', () => {
     using model = banditModel();
     const probabilities = nextLogProbs(model, BANDIT.prompt).exp().tolist() as number[];
@@ -54,7 +40,7 @@ describe('a bandit whose optimum is known: π* = ref e^{r/β} / Z', () => {
     const models = full
       ? fullModels(() => banditModel(), tinyLlama({ vocabulary: 4, head: 'value', seed: 1 }))
       : adapterModels(banditModel());
-    const metrics = await metricsOf({ ...bandit, models }, config);
+    const metrics = await metricsOf({ ...banditTask.inputs, models }, banditTask.options);
     const { model, adapter } = models.policy;
     const found = () => nextLogProbs(model, BANDIT.prompt).exp().tolist() as number[];
     const probabilities = adapter === null ? found() : (model.adapters as LoraAdapters).withAdapter(adapter, found);
@@ -69,34 +55,10 @@ describe('a bandit whose optimum is known: π* = ref e^{r/β} / Z', () => {
 });
 
 describe('a tiny language, a proxy reward that forgets to punish repetition, and the gold reward that does not', () => {
-  const make = () => tinyLlama({ vocabulary: LANGUAGE.vocabulary, hidden: 32, spread: 0.15 });
-  const train = (klCoef: number) =>
-    metricsOf(
-      {
-        models: fullModels(
-          make,
-          tinyLlama({ vocabulary: LANGUAGE.vocabulary, hidden: 32, spread: 0.15, head: 'value', seed: 2 }),
-        ),
-        prompts: [{ ids: LANGUAGE.prompt }],
-        rewards: [
-          { name: 'proxy', score: ({ ids }) => ids.map(proxyReward) },
-          // Watched, not worked for.
-          { name: 'gold', weight: 0, score: ({ ids }) => ids.map(goldReward) },
-          { name: 'repeated', weight: 0, score: ({ ids }) => ids.map(repeatedWords) },
-        ],
-        stopIds: [LANGUAGE.end],
-      },
-      {
-        totalEpisodes: 20 * 128,
-        batchSize: 128,
-        numGenerations: 128,
-        maxCompletionLength: 10,
-        learningRate: 3e-3,
-        lrSchedulerType: 'constant',
-        generationRows: 128,
-        klCoef,
-      },
-    );
+  const train = (klCoef: number) => {
+    const { inputs, options } = languageTask();
+    return metricsOf(inputs, { ...options, totalEpisodes: 20 * 128, klCoef });
+  };
 
   test('a firm penalty gains both and stays; a weak one peaks and collapses into repetition', {
     timeout: 120_000,

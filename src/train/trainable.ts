@@ -5,6 +5,7 @@ import type { Parameter } from '../nn/index.ts';
 import { companionFiles } from '../pretrained/index.ts';
 import type { Tokenizer } from '../text/index.ts';
 import type { TrainingSettings } from './config.ts';
+import { layerOf } from './layers.ts';
 import { generatorFor } from './random.ts';
 
 export interface TrainableOptions extends Pick<TrainingSettings, 'lora' | 'layersToTrain' | 'seed'> {
@@ -123,12 +124,6 @@ function* ownParameters(model: CausalModel, layersToTrain?: number): Generator<r
 /** Whether a parameter outside the layers comes behind them: the last norm and the head. */
 const isAboveLayers = (name: string): boolean =>
   layerOf(name) < 0 && /(^|\.)(norm|ln_f|final_layer_norm|lm_head|embed_out|score)\./.test(name);
-
-/** The number of the layer that a parameter or projection belongs to; -1 for those outside. */
-function layerOf(name: string): number {
-  const match = /(?:^|\.)(?:layers|h)\.(\d+)\./.exec(name);
-  return match === null ? -1 : Number(match[1]);
-}
 
 function checkLayers(model: CausalModel, layersToTrain: number | undefined): void {
   if (layersToTrain === undefined || layersToTrain <= model.config.layers) return;

@@ -4,8 +4,9 @@ import { NudgeError } from '../../errors.ts';
 import type { CausalModel, LoraAdapter, LoraAdapters, LoraOptions } from '../../models/index.ts';
 import { torch } from '../../tensor/index.ts';
 import { LoraSettings, parseConfig } from '../config.ts';
+import { layerOf } from '../layers.ts';
 import { Trainable } from '../trainable.ts';
-import { layerOf, type PpoModels } from './view.ts';
+import type { PpoModels } from './view.ts';
 
 const layers = (what: string) => z.int().min(1).optional().describe(`Adapts the last so many layers of ${what} only.`);
 
@@ -62,7 +63,7 @@ export function adapterModels(model: CausalModel, options: AdapterModelsInput = 
 /** The projections of the last layers, as targets for an adapter: `lora.add('policy', { targets: topLayers(lora, 10) })`. */
 export function topLayers(lora: LoraAdapters, count: number): string[] {
   const first = lora.model.config.layers - count;
-  return [...lora.projections.keys()].filter((name) => (layerOf(name) ?? 0) >= first);
+  return [...lora.projections.keys()].filter((name) => Math.max(0, layerOf(name)) >= first);
 }
 
 export interface ValueAdapterOptions extends Omit<LoraOptions, 'head' | 'targets'> {

@@ -1,21 +1,12 @@
 /** The update of a step: epochs of mini-batches with the clipped losses, an optimiser each for policy and value model. */
 import { ppoPolicyLoss, ppoValueLoss, ptxLoss } from '../../losses/index.ts';
-import {
-  AdamW,
-  clipGradNorm,
-  constantSchedule,
-  cosineSchedule,
-  linearSchedule,
-  type Optimizer,
-  type Parameter,
-  type Schedule,
-  setLr,
-} from '../../nn/index.ts';
+import { AdamW, clipGradNorm, type Optimizer, type Parameter, type Schedule, setLr } from '../../nn/index.ts';
 import { type Tensor, torch } from '../../tensor/index.ts';
 import { microBatches } from '../batches.ts';
 import type { Guard } from '../guard.ts';
 import { int64, packSequences } from '../pack.ts';
 import { permutation } from '../random.ts';
+import { makeSchedule } from '../schedule.ts';
 import { type PpoConfig, stepsOf } from './config.ts';
 import type { Experience } from './experience.ts';
 import {
@@ -69,7 +60,7 @@ export class Learner implements Disposable {
     this.#config = config;
     this.#pretraining = pretraining;
     this.#guard = guard;
-    this.#schedule = scheduleOf(config);
+    this.#schedule = makeSchedule(config, stepsOf(config));
     const named = { policy: trainedParameters(models.policy), value: trainedParameters(models.value) };
     const options = { eps: config.adamEpsilon, weightDecay: config.weightDecay };
     this.optimizers = {
@@ -258,14 +249,4 @@ function textLoss(view: ModelView, texts: readonly (readonly number[])[], loss: 
     device,
   ); // [N]
   return lossThroughHead(view, hidden, targets, {}, loss); // scalar
-}
-
-function scheduleOf(config: PpoConfig): Schedule {
-  const { lrSchedulerType, warmupRatio } = config;
-  const totalSteps = stepsOf(config);
-  const warmupSteps = Math.ceil(warmupRatio * totalSteps);
-  const makers = { constant: constantSchedule, linear: linearSchedule, cosine: cosineSchedule };
-  const schedule = makers[lrSchedulerType]({ warmupSteps, totalSteps });
-  // The first step of a warm-up would have rate 0: each of its steps gets the rate of the next.
-  return (step) => schedule(step < warmupSteps ? step + 1 : step);
 }

@@ -1,8 +1,9 @@
 /** `completions.jsonl`: some completions of each step with their scores, to read what the policy becomes. */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, fsyncSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Content } from '../../data/index.ts';
 import { ioFailed } from '../../models/files/index.ts';
+import { keepLines, readLines } from '../lines.ts';
 
 export const COMPLETIONS_FILE = 'completions.jsonl';
 
@@ -32,11 +33,7 @@ export class CompletionLog implements Disposable {
   static open(directory: string, resumeAt: number | null): CompletionLog {
     const path = join(directory, COMPLETIONS_FILE);
     try {
-      const before = readCompletions(directory);
-      const kept = before.filter(({ step }) => resumeAt !== null && step <= resumeAt);
-      const temporary = `${path}.${process.pid}.tmp`;
-      writeFileSync(temporary, kept.map(lineOf).join(''), { flush: true });
-      renameSync(temporary, path);
+      keepLines(path, (line) => resumeAt !== null && parse(line).step <= resumeAt);
       return new CompletionLog(path, openSync(path, 'a'));
     } catch (error) {
       throw ioFailed('open', path, error);
@@ -63,14 +60,8 @@ export class CompletionLog implements Disposable {
 
 /** Reads a run's completions; an unfinished last line is left out. An empty list where there is no file. */
 export function readCompletions(directory: string): LoggedCompletion[] {
-  const path = join(directory, COMPLETIONS_FILE);
-  if (!existsSync(path)) return [];
-  const text = readFileSync(path, 'utf8');
-  const complete = text.slice(0, text.lastIndexOf('\n') + 1);
-  return complete
-    .split('\n')
-    .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as LoggedCompletion);
+  return readLines(join(directory, COMPLETIONS_FILE)).map(parse);
 }
 
+const parse = (line: string): LoggedCompletion => JSON.parse(line) as LoggedCompletion;
 const lineOf = (completion: LoggedCompletion): string => `${JSON.stringify(completion)}\n`;

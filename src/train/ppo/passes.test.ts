@@ -2,13 +2,13 @@ import { describe, expect, test } from 'vitest';
 import '../../../tests/support/allClose.ts';
 import { type CausalModel, type ForwardOptions, LoraAdapters, PackedAttention } from '../../models/index.ts';
 import { Generator, type Tensor, torch } from '../../tensor/index.ts';
+import { packTokens } from '../batches.ts';
 import { topLayers } from './adapters.ts';
 import {
   assess,
   CompletionTokens,
   completionLoss,
   completionValues,
-  cutIntoParts,
   pack,
   planMiniBatches,
   promptGroups,
@@ -191,7 +191,7 @@ describe('mini-batches', () => {
   });
 
   test('a row longer than a part may be is one by itself', () => {
-    expect(cutIntoParts([0, 1, 2, 3], [5, 50, 4, 6], 10)).toEqual([[0], [1], [2, 3]]);
-    expect(cutIntoParts([], [], 10)).toEqual([]);
+    expect(packTokens([0, 1, 2, 3], [5, 50, 4, 6], 10)).toEqual([[0], [1], [2, 3]]);
+    expect(packTokens([], [], 10)).toEqual([]);
   });
 });

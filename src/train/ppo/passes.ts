@@ -6,6 +6,7 @@
 import { type HeadOptions, headLogProbs, throughHead } from '../../losses/index.ts';
 import type { CausalModel, ForwardOptions } from '../../models/index.ts';
 import { type Device, type Tensor, torch } from '../../tensor/index.ts';
+import { packTokens } from '../batches.ts';
 import { int64 } from '../pack.ts';
 import { SharedPrefixes } from '../prefixes.ts';
 import type { Rollout } from './rollout.ts';
@@ -135,7 +136,7 @@ export function rolloutScores(
   microBatchTokens: number,
 ): number[] {
   const lengths = rollouts.map((rollout) => inputLength(rollout) + 1);
-  return cutIntoParts([...rollouts.keys()], lengths, microBatchTokens).flatMap((rows) =>
+  return packTokens([...rollouts.keys()], lengths, microBatchTokens).flatMap((rows) =>
     torch.scope(() =>
       torch.noGrad(() => {
         const sequences = rows.map((row) => [...rollouts[row]!.prompt.ids, ...rollouts[row]!.ids]);
@@ -180,27 +181,12 @@ export function planMiniBatches(
   const lengths = rollouts.map(inputLength);
   return Array.from({ length: numMiniBatches }, (_, i) => {
     const [from, to] = [i, i + 1].map((edge) => Math.floor((edge * order.length) / numMiniBatches));
-    return cutIntoParts(
+    return packTokens(
       order.slice(from, to).toSorted((a, b) => a - b),
       lengths,
       microBatchTokens,
     );
   });
-}
-
-/** Rows in their order, in parts of at most so many tokens; a longer row is a part by itself. */
-export function cutIntoParts(rows: readonly number[], lengths: readonly number[], tokens: number): number[][] {
-  const parts: number[][] = [];
-  let left = 0;
-  for (const row of rows) {
-    if (parts.length === 0 || lengths[row]! > left) {
-      parts.push([]);
-      left = tokens;
-    }
-    parts.at(-1)!.push(row);
-    left -= lengths[row]!;
-  }
-  return parts;
 }
 
 /** What the models think of the rollouts before training on them: one value a completion token, rollout after rollout, [N]. */

@@ -28,7 +28,7 @@ export interface RewardBatch {
 export type RewardFunction = (batch: RewardBatch) => Promise<readonly number[]> | readonly number[];
 
 export interface RewardTerm {
-  /** For the metrics: `reward/<name>`. */
+  /** For the metrics: `scores/<name>`. */
   readonly name: string;
   /** Default 1; negative makes it a penalty. */
   readonly weight?: number;
@@ -48,7 +48,8 @@ export interface Scores {
  * Asks every term.
  *
  * @param trunk of the step: reward models over the policy's base begin where it ends, and leave it filled.
- * @throws NudgeError BAD_ARGUMENT where one gives too few scores, or one that is not finite. */
+ * @throws NudgeError BAD_ARGUMENT where one gives too few scores, or one that is not finite.
+ */
 export async function scoreRollouts(
   rollouts: readonly Rollout[],
   rewards: readonly RewardTerm[],

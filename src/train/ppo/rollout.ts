@@ -113,7 +113,7 @@ export class RolloutSampler implements Disposable {
 async function withSampling<T>({ model, adapter }: ModelView, generate: () => Promise<T>): Promise<T> {
   const { adapters } = model;
   if (!(adapters instanceof LoraAdapters)) return await generate();
-  if (adapter === null || !['float32', 'float64'].includes(model.dtype)) {
+  if (adapter === null || dtypeBytes(model.dtype) < 4) {
     adapters.setAdapter(adapter);
     return await generate();
   }

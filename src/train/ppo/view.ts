@@ -5,6 +5,7 @@
 import { NudgeError } from '../../errors.ts';
 import { type CausalModel, type LoraAdapter, LoraAdapters } from '../../models/index.ts';
 import type { Parameter } from '../../nn/index.ts';
+import { layerOf } from '../layers.ts';
 
 /** A model with one of its adapters on; null: as it stands. */
 export interface ModelView {
@@ -51,13 +52,7 @@ export function sharedLayers(view: ModelView): number {
   const { layers } = view.model.config;
   const adapter = adapterOf(view);
   if (adapter === null) return view.model.adapters === null ? 0 : layers;
-  return Math.min(layers, ...Object.keys(adapter.pairs).map((name) => layerOf(name) ?? 0));
-}
-
-/** 12 of `model.layers.12.self_attn.q_proj` or `transformer.h.12.attn.c_attn`; null for what is in no layer. */
-export function layerOf(projection: string): number | null {
-  const found = /\.(?:layers|h)\.(\d+)\./.exec(`.${projection}`);
-  return found === null ? null : Number(found[1]);
+  return Math.min(layers, ...Object.keys(adapter.pairs).map((name) => Math.max(0, layerOf(name))));
 }
 
 /** @throws NudgeError BAD_ARGUMENT where the three cannot be what they are to be. */

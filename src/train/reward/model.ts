@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { NudgeError } from '../../errors.ts';
 import { ioFailed, syncDirectory, TemporaryFile } from '../../models/files/index.ts';
 import { type CausalModel, LoraAdapters, loadAdapter } from '../../models/index.ts';
+import { deviation, mean, median, variance } from '../numbers.ts';
 import type { RewardReport } from './report.ts';
 import type { ScoredGroup } from './rows.ts';
 import { type ScoreOptions, scoreCompletions } from './score.ts';
@@ -61,17 +62,12 @@ export async function readRewardFile(directory: string): Promise<RewardFile> {
  * far as the members agree on it (Coste et al., arXiv 2310.02743), which slows down over-optimisation.
  */
 export const ENSEMBLE_RULES = {
-  mean: (scores: readonly number[]): number => average(scores),
+  mean: (scores: readonly number[]): number => mean(scores),
   min: (scores: readonly number[]): number => Math.min(...scores),
-  median: (scores: readonly number[]): number => {
-    const sorted = scores.toSorted((a, b) => a - b);
-    const middle = sorted.length >> 1;
-    return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-  },
+  median: (scores: readonly number[]): number => median(scores),
   /** Uncertainty-weighted: mean - λ variance (Coste et al., eq. 4). */
-  meanMinusVariance: (scores: readonly number[], lambda: number): number => average(scores) - lambda * variance(scores),
-  meanMinusDeviation: (scores: readonly number[], lambda: number): number =>
-    average(scores) - lambda * Math.sqrt(variance(scores)),
+  meanMinusVariance: (scores: readonly number[], lambda: number): number => mean(scores) - lambda * variance(scores),
+  meanMinusDeviation: (scores: readonly number[], lambda: number): number => mean(scores) - lambda * deviation(scores),
 } as const satisfies Record<string, (scores: readonly number[], lambda: number) => number>;
 
 export type EnsembleRule = keyof typeof ENSEMBLE_RULES;
@@ -167,11 +163,3 @@ export class RewardModel {
 /** `reward`, `reward-2`, `reward-3`. */
 export const memberName = (adapter: string, index: number): string =>
   index === 0 ? adapter : `${adapter}-${index + 1}`;
-
-const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-const average = (values: readonly number[]): number => sum(values) / values.length;
-
-function variance(values: readonly number[]): number {
-  const centre = average(values);
-  return sum(values.map((value) => (value - centre) ** 2)) / values.length;
-}

@@ -1,5 +1,6 @@
 /** How good a reward model is, on prompts that it never saw. */
 import type { Comparison } from '../../losses/index.ts';
+import { deviation, mean } from '../numbers.ts';
 
 export interface Share {
   readonly value: number;
@@ -168,15 +169,4 @@ function preferLonger(decided: readonly Decided[]): { longerScoresHigher: number
     longerScoresHigher: mean(unequal.map((pair) => (pair.longer > 0 ? isRight(pair) : 1 - isRight(pair)))),
     longerPreferred: mean(unequal.map(({ longer }) => (longer > 0 ? 1 : 0))),
   };
-}
-
-/** NaN where there is nothing. */
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
-/** With n in the denominator. */
-export function deviation(values: readonly number[]): number {
-  const centre = mean(values);
-  return Math.sqrt(mean(values.map((value) => (value - centre) ** 2)));
 }

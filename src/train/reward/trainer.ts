@@ -13,11 +13,12 @@ import { join } from 'node:path';
 import { NudgeError } from '../../errors.ts';
 import { type Comparison, centring, REWARD_LOSSES } from '../../losses/index.ts';
 import type { CausalModel, LoraAdapters } from '../../models/index.ts';
-import { type Tensor, torch } from '../../tensor/index.ts';
+import { dtypeBytes, type Tensor, torch } from '../../tensor/index.ts';
 import type { Json } from '../checkpoint.ts';
 import { decisive, parseConfig } from '../config.ts';
 import { type FitProblem, type FitResult, type PartLoss, runFit } from '../fit.ts';
 import type { Metrics } from '../metrics.ts';
+import { deviation, mean } from '../numbers.ts';
 import { modelFingerprint } from '../pack.ts';
 import { checkScores, type Finding, requireFit } from '../preflight.ts';
 import { deriveSeed } from '../random.ts';
@@ -28,7 +29,7 @@ import { makeTrunks, type Trunks } from '../trunk.ts';
 import { RewardConfig, type RewardOptions, type RewardSettings } from './config.ts';
 import { memberName, type Normalisation, RewardModel, type RewardModelOptions, writeRewardFile } from './model.ts';
 import { encodeRows, prepare, type RewardInputs } from './prepare.ts';
-import { deviation, mean, type RewardReport, reportReward } from './report.ts';
+import { type RewardReport, reportReward } from './report.ts';
 import { type RewardFormat, type RewardRow, type RewardRows, rowLength, type ScoredGroup } from './rows.ts';
 import { scoreCompletions, scoreTensor, separateScores, sequencesOfGroup, type TrunkRows } from './score.ts';
 
@@ -290,8 +291,6 @@ function evaluationLoss(
 /** What rounding alone may change in a score: numbers of 16 bits have three digits, and thirty layers take one of them. */
 const TOLERANCE = { wide: 1e-3, narrow: 5e-2 } as const;
 
-const isWide = (dtype: string): boolean => dtype === 'float32' || dtype === 'float64';
-
 /** Whether a score depends on its batch or on sharing the prompt: a few rows together, and each by itself. */
 function scoreFindings(trainable: Trainable, rows: readonly RewardRow[]): Finding[] {
   const some = rows.toSorted((a, b) => rowLength(a) - rowLength(b)).slice(0, 4);
@@ -305,7 +304,7 @@ function scoreFindings(trainable: Trainable, rows: readonly RewardRow[]): Findin
               separateScores(trainable.model, [{ promptIds: row.promptIds, completions: [ids] }]).tolist() as number[],
           ),
         );
-        return checkScores(together, alone, isWide(trainable.model.dtype) ? TOLERANCE.wide : TOLERANCE.narrow);
+        return checkScores(together, alone, dtypeBytes(trainable.model.dtype) >= 4 ? TOLERANCE.wide : TOLERANCE.narrow);
       }),
     ),
   );

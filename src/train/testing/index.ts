@@ -54,9 +54,13 @@ export function tinyModel(head: 'lm' | 'score' = 'lm', json: Record<string, unkn
   return createModel(config, { head, generator: new torch.Generator({ seed: 1 }) });
 }
 
-/** The lines of a run's metrics without what a clock has measured. */
+/** The lines of a run's metrics without what a clock or the memory has measured. */
 export function timeless(directory: string): unknown[] {
-  return readMetrics(directory).map(({ step, metrics: { tokensPerSecond: _, ...metrics } }) => ({ step, metrics }));
+  const isMeasured = (name: string) => /^(seconds|memory)\/|^tokensPerSecond/.test(name);
+  return readMetrics(directory).map(({ step, metrics }) => ({
+    step,
+    metrics: Object.fromEntries(Object.entries(metrics).filter(([name]) => !isMeasured(name))),
+  }));
 }
 
 /** Every parameter's bytes, by name. */

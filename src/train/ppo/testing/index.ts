@@ -1,8 +1,7 @@
 /** What the tests of PPO share. Nothing here is part of the library. */
 import { type CausalModel, createModel, PackedAttention } from '../../../models/index.ts';
 import { type DType, Generator, type Tensor, torch } from '../../../tensor/index.ts';
-import { readMetrics } from '../../metrics.ts';
-import type { RewardFunction } from '../rewards.ts';
+import type { RewardBatch, RewardFunction } from '../rewards.ts';
 import type { PpoModels } from '../view.ts';
 
 torch.setNumThreads(1);
@@ -97,6 +96,22 @@ export function fullModels(make: () => CausalModel, value: CausalModel): PpoMode
 /** The arm's reward. */
 export const banditReward: RewardFunction = ({ ids }) => ids.map(([arm]) => BANDIT.rewards[arm!]!);
 
+/** What trainPpo needs besides models to find the optimum. */
+export const banditTask = {
+  inputs: { prompts: [{ ids: BANDIT.prompt }], rewards: [{ name: 'arm', score: banditReward }], stopIds: [] },
+  // Advantages unwhitened: at the optimum reward minus penalty is the same for every arm, so that the noise dies out.
+  options: {
+    totalEpisodes: 60 * 512,
+    batchSize: 512,
+    numGenerations: 512,
+    maxCompletionLength: 1,
+    klCoef: 1,
+    whitenAdvantages: false,
+    learningRate: 0.01,
+    generationRows: 512,
+  },
+};
+
 /**
  * A tiny language of 23 words and an end (token 0). Words have a liking, from -2 for
  * word 1 to 2 for word 23. The proxy is the sum of the likings / 10: what a reward model would learn from texts that hardly repeat
@@ -120,11 +135,27 @@ export function repeatedWords(ids: readonly number[]): number {
 
 const wordsOf = (ids: readonly number[]): number[] => ids.filter((id) => id !== LANGUAGE.end);
 
-/** The lines of a run's metrics without what a clock or the memory has measured. */
-export function timeless(directory: string): unknown[] {
-  const isMeasured = (name: string) => /^(seconds|memory)\/|^tokensPerSecond/.test(name);
-  return readMetrics(directory).map(({ step, metrics }) => ({
-    step,
-    metrics: Object.fromEntries(Object.entries(metrics).filter(([name]) => !isMeasured(name))),
-  }));
+/** What trainPpo needs to learn the language: fresh models, and rewards of which only the first is worked for. */
+export function languageTask() {
+  const shape = { vocabulary: LANGUAGE.vocabulary, hidden: 32, spread: 0.15 };
+  return {
+    inputs: {
+      models: fullModels(() => tinyLlama(shape), tinyLlama({ ...shape, head: 'value', seed: 2 })),
+      prompts: [{ ids: LANGUAGE.prompt }],
+      rewards: [
+        { name: 'proxy', score: ({ ids }: RewardBatch) => ids.map(proxyReward) },
+        { name: 'gold', weight: 0, score: ({ ids }: RewardBatch) => ids.map(goldReward) },
+        { name: 'repeated', weight: 0, score: ({ ids }: RewardBatch) => ids.map(repeatedWords) },
+      ],
+      stopIds: [LANGUAGE.end],
+    },
+    options: {
+      batchSize: 128,
+      numGenerations: 128,
+      maxCompletionLength: 10,
+      learningRate: 3e-3,
+      lrSchedulerType: 'constant',
+      generationRows: 128,
+    },
+  } as const;
 }
