@@ -5,10 +5,8 @@
  * works where libtorch is not set up.
  */
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { Command, CommanderError } from 'commander';
-import { packageRoot } from '../setup/paths.mjs';
+import { packageVersion } from '../setup/paths.mjs';
 import { registerBench } from './bench.ts';
 import { registerChat } from './chat.ts';
 import { registerDoctor } from './doctor.ts';
@@ -80,11 +78,6 @@ function finishUsage(error: CommanderError, json: boolean): number {
     process.stdout.write(`${JSON.stringify({ ok: false, error: { code: 'BAD_ARGUMENT', message } })}\n`);
   }
   return 2;
-}
-
-function packageVersion(): string {
-  const manifest = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8')) as { version: string };
-  return manifest.version;
 }
 
 /** `nudge ... | head` closes the pipe early. That is no failure. */

@@ -2,6 +2,7 @@ import { createInterface } from 'node:readline/promises';
 import type { Command } from 'commander';
 import { NudgeError } from '../errors.ts';
 import type { InventoryItem, ModelDescription, OnEvent, Removal, ResolvedModel } from '../models/hub/index.ts';
+import { table } from './table.ts';
 
 interface Options {
   json?: boolean;
@@ -137,15 +138,8 @@ async function renderList(items: readonly InventoryItem[]): Promise<string> {
       )
       .join(', '),
   ]);
-  const table = [['NAME', 'SIZE', 'BYTES', 'LICENCE', 'ON THIS MACHINE'], ...rows];
-  const widths = table.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), []);
-  const lines = table.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join('  ')
-      .trimEnd(),
-  );
-  return `${lines.join('\n')}\n\nBytes in parentheses are to be fetched: \`nudge models pull NAME\`, or owner/name for any other model on the hub.`;
+  const header = ['NAME', 'SIZE', 'BYTES', 'LICENCE', 'ON THIS MACHINE'];
+  return `${table([header, ...rows])}\n\nBytes in parentheses are to be fetched: \`nudge models pull NAME\`, or owner/name for any other model on the hub.`;
 }
 
 async function renderModel(model: ResolvedModel, description: ModelDescription): Promise<string> {

@@ -2,6 +2,7 @@
 import { resolve } from 'node:path';
 import type { ModelFacts, RunConfig, StageName } from '../pipeline/index.ts';
 import { seconds, size } from '../setup/progress.mjs';
+import { table } from './table.ts';
 
 export async function showPlan(
   config: RunConfig,
@@ -27,21 +28,14 @@ export async function showPlan(
     return;
   }
   const what = { done: 'done', resume: 'goes on', new: 'to do' } as const;
-  const table = rows.map(({ id, title, state, reason, seconds: time, bytes }) => [
+  const cells = rows.map(({ id, title, state, reason, seconds: time, bytes }) => [
     id,
     reason === null ? what[state] : `${what[state]} (${reason})`,
     state === 'done' || time === null ? '' : `about ${seconds(time * 1000)}`,
     state === 'done' || bytes === null ? '' : size(bytes),
     title,
   ]);
-  const widths = table.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), []);
-  const lines = table.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i]!))
-      .join('  ')
-      .trimEnd(),
-  );
-  process.stdout.write(`${config.name}: ${config.model.name}, seed ${config.seed}\n${lines.join('\n')}\n`);
+  process.stdout.write(`${config.name}: ${config.model.name}, seed ${config.seed}\n${table(cells)}\n`);
   process.stdout.write(
     total === null || peak === null
       ? 'Time and memory are unknown until the model is on this machine: `nudge models pull` fetches it.\n'

@@ -4,6 +4,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { NudgeError } from '../errors.ts';
 import type { PipelineResult, RunConfig, StageName } from '../pipeline/index.ts';
 import { packageRoot } from '../setup/paths.mjs';
+import { percent } from '../setup/progress.mjs';
 
 interface Options {
   json?: boolean;
@@ -146,7 +147,6 @@ function renderSummary({ goldWinRate, goldReward, klPerSequence, report }: Summa
   const lines = [];
   if (goldWinRate !== null && goldReward !== null) {
     const { value, low, high, n } = goldWinRate;
-    const percent = (share: number) => `${(100 * share).toFixed(0)} %`;
     lines.push(
       `Win rate against the original, by the gold judge: ${percent(value)} (95 % interval ${percent(low)} to ${percent(high)}, ${n} prompts).`,
       `Gold score ${goldReward.before.toFixed(2)} -> ${goldReward.after.toFixed(2)}, KL ${klPerSequence?.toFixed(1)} nats an answer.`,

@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import type { Command } from 'commander';
 import type { StoredRun } from '../pipeline/index.ts';
+import { table } from './table.ts';
 
 interface Options {
   json?: boolean;
@@ -90,18 +91,6 @@ function asData({ directory, record, manifests }: StoredRun) {
 
 function showFigure(value: number | undefined): string {
   return value === undefined ? '' : String(Number(value.toPrecision(4)));
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = rows.reduce<number[]>((most, row) => row.map((cell, i) => Math.max(most[i] ?? 0, cell.length)), []);
-  return rows
-    .map((row) =>
-      row
-        .map((cell, i) => cell.padEnd(widths[i]!))
-        .join('  ')
-        .trimEnd(),
-    )
-    .join('\n');
 }
 
 function print(text: string): void {

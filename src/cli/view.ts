@@ -1,5 +1,5 @@
 /** What a run shows while it works: a line a step, with its curve, its speed and the time that is left. */
-import type { Manifest, Stage, StageEvent, Step } from '../pipeline/index.ts';
+import type { Manifest, StageEvent, Step } from '../pipeline/index.ts';
 import { Progress, type Sink, seconds } from '../setup/progress.mjs';
 import { sparkline } from './sparkline.ts';
 
@@ -33,7 +33,7 @@ export class RunView {
   }
 
   end({ id, stage, state }: Step, manifest: Manifest): void {
-    const summary = summaryOf(stage, manifest);
+    const summary = stage.summary(manifest.metrics);
     // What was done before took its time then.
     this.#progress.end(
       `${id}: ${summary}${state === 'done' ? `, as before (${seconds(manifest.seconds * 1000)} then)` : ''}`,
@@ -59,10 +59,6 @@ export class RunView {
     if (tokensPerSecond !== undefined) parts.push(`${Math.round(tokensPerSecond)} tokens/s`);
     return parts.join(', ');
   }
-}
-
-function summaryOf(stage: Stage, { metrics }: Manifest): string {
-  return stage.summary(metrics);
 }
 
 function short(value: number): string {

@@ -1,7 +1,7 @@
 /** Where things are: the package, the cache and what lies in it. */
 
 import { createHash } from 'node:crypto';
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, readFileSync, realpathSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { dirname, isAbsolute, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -18,6 +18,12 @@ export function packageRoot() {
   const here = dirname(fileURLToPath(import.meta.url));
   const checkout = dirname(dirname(here));
   return existsSync(join(checkout, 'package.json')) ? checkout : dirname(checkout);
+}
+
+/** @returns {string} The version in Nudge's package.json. */
+export function packageVersion() {
+  const manifest = JSON.parse(readFileSync(join(packageRoot(), 'package.json'), 'utf8'));
+  return manifest.version;
 }
 
 /**

@@ -152,3 +152,11 @@ export function seconds(ms) {
 export function size(bytes) {
   return bytes >= 1e9 ? `${(bytes / 1e9).toFixed(1)} GB` : `${Math.round(bytes / 1e6)} MB`;
 }
+
+/**
+ * @param {number} share
+ * @returns {string} For example 63 %.
+ */
+export function percent(share) {
+  return `${(100 * share).toFixed(0)} %`;
+}

@@ -13,6 +13,7 @@ import { InvariantError, NudgeError } from '../errors.ts';
 import type { TextCodec } from '../generate/index.ts';
 import { AdaptiveKlController, FixedKlController, type KlController } from '../losses/index.ts';
 import { type LoraAdapters, saveAdapter, saveModel } from '../models/index.ts';
+import { percent } from '../setup/progress.mjs';
 import type { Json } from './checkpoint.ts';
 import { Guard, type GuardState } from './guard.ts';
 import type { Metrics } from './metrics.ts';
@@ -207,7 +208,7 @@ function checkStart(
   const cut = 1 - about['completion/eosRate']!;
   if (stopIds.length > 0 && cut > 0.9) {
     note(
-      `${(100 * cut).toFixed(0)} % of the completions were cut off at maxCompletionLength, ${maxCompletionLength}: ` +
+      `${percent(cut)} of the completions were cut off at maxCompletionLength, ${maxCompletionLength}: ` +
         'raise it, or fine-tune the model on shorter answers first.',
     );
   }

@@ -1,11 +1,9 @@
 /** Gathers the facts and judges them. */
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { createContext } from '../../setup/context.mjs';
 import { type Engine, locateEngine } from '../../setup/engine.mjs';
 import { SetupError } from '../../setup/failure.mjs';
-import { cacheFolder, packageRoot, setupCommand } from '../../setup/paths.mjs';
+import { cacheFolder, packageRoot, packageVersion, setupCommand } from '../../setup/paths.mjs';
 import { hasNvidiaGpu } from '../../setup/torch-choose.mjs';
 import { type Finding, judge } from './judge.ts';
 import { freeDisk, type Machine, readMachine } from './machine.ts';
@@ -43,11 +41,10 @@ async function gather(): Promise<Facts> {
   const root = packageRoot();
   const { engine, engineError } = findEngine();
   const [tools, probe] = await Promise.all([readTools(), engine === null ? null : probeEngine()]);
-  const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')) as { version: string };
   const cache = findCache();
   return {
     versions: {
-      nudge: manifest.version,
+      nudge: packageVersion(),
       node: process.versions.node,
       napi: process.versions.napi ?? 'unknown',
       torch: engine?.torchVersion ?? null,

@@ -65,40 +65,6 @@ function distanceOf(level: MeasurementLevel, totals: ReadonlyMap<number, number>
   return (a, b) => (middles.get(a)! - middles.get(b)!) ** 2;
 }
 
-/**
- * Of the pairs of answers that two labellers of a task both told apart, the share that they ordered alike: what a reward model's
- * accuracy is compared with. null where no two labellers did.
- *
- * @param tasks for each task the rankings of its labellers: 1 is best, null was not ranked.
- */
-export function pairAgreement(tasks: readonly (readonly (readonly (number | null)[])[])[]): number | null {
-  let [alike, count] = [0, 0];
-  for (const rankings of tasks) {
-    for (const [a, one] of rankings.entries()) {
-      for (const other of rankings.slice(a + 1)) {
-        for (const [i, j] of pairsBelow(one.length)) {
-          const [first, second] = [signOf(one[i], one[j]), signOf(other[i], other[j])];
-          if (first === 0 || second === 0) continue;
-          count++;
-          if (first === second) alike++;
-        }
-      }
-    }
-  }
-  return count === 0 ? null : alike / count;
-}
-
-function pairsBelow(count: number): [number, number][] {
-  return Array.from({ length: count }, (_, j) => j).flatMap((j) =>
-    Array.from({ length: j }, (_, i): [number, number] => [i, j]),
-  );
-}
-
-/** 0 where the two are tied, or one was not ranked. */
-function signOf(a: number | null | undefined, b: number | null | undefined): number {
-  return typeof a === 'number' && typeof b === 'number' ? Math.sign(b - a) : 0;
-}
-
 export type KappaWeights = 'none' | 'linear' | 'quadratic';
 
 /**

@@ -7,7 +7,6 @@ export {
   krippendorffAlpha,
   krippendorffAlphaInterval,
   type MeasurementLevel,
-  pairAgreement,
   type Ratings,
 } from './agreement.ts';
 export { bestOfN, bestOfNKl } from './bestOfN.ts';

@@ -1,4 +1,5 @@
 /** How good the labels of a simulated pool are: what the reward model can hope for. */
+import { orderOf, pairAgreement, pairsBelow } from '../agreement.ts';
 import type { JudgedTask, Labeller } from '../store/index.ts';
 import { type Profile, type Seen, utilities } from './labeller.ts';
 import { lookAt, type Pool } from './pool.ts';
@@ -35,7 +36,7 @@ export interface PoolReport {
  */
 export function poolReport(judged: readonly JudgedTask[], pool: Pool, labellers: readonly Labeller[]): PoolReport {
   const names = new Map(labellers.map(({ id, name }) => [id, name]));
-  const [right, agreed, tied, first, longer] = [tally(), tally(), tally(), tally(), tally()];
+  const [right, tied, first, longer] = [tally(), tally(), tally(), tally()];
   const byLabeller = new Map<string, Tally>();
   const byTask = Map.groupBy(judged, ({ judgement }) => judgement.task);
   const ceiling = tally();
@@ -46,7 +47,7 @@ export function poolReport(judged: readonly JudgedTask[], pool: Pool, labellers:
     for (const [i, j] of pairsBelow(answers.length)) {
       const [above, below] = poolPreference(pool, answers, i, j);
       ceiling.add(Math.max(above, below), above + below);
-      const said = group.map(({ judgement }) => compare(judgement.ranks ?? [], i, j));
+      const said = group.map(({ judgement }) => orderOf(judgement.ranks ?? [], i, j));
       group.forEach(({ judgement }, k) => {
         const sign = said[k];
         if (sign === null || sign === undefined) return;
@@ -65,10 +66,10 @@ export function poolReport(judged: readonly JudgedTask[], pool: Pool, labellers:
         const words = (answers[i]?.words ?? 0) - (answers[j]?.words ?? 0);
         if (words !== 0) longer.add(Math.sign(words) === sign ? 1 : 0);
       });
-      const decided = said.filter((sign) => sign !== null && sign !== 0);
-      for (const [a, b] of pairsBelow(decided.length)) agreed.add(decided[a] === decided[b] ? 1 : 0);
     }
   }
+  const said = [...byTask.values()].map((group) => group.map(({ judgement }) => judgement.ranks ?? []));
+  const { agreement, pairs: agreementPairs } = pairAgreement(said);
   return {
     judgements: judged.length,
     pairs: right.count,
@@ -76,8 +77,8 @@ export function poolReport(judged: readonly JudgedTask[], pool: Pool, labellers:
     accuracyByLabeller: Object.fromEntries(
       [...byLabeller].sort().map(([name, one]) => [name, one.mean() ?? Number.NaN]),
     ),
-    agreement: agreed.mean(),
-    agreementPairs: agreed.count,
+    agreement,
+    agreementPairs,
     ceiling: ceiling.mean(),
     ties: tied.mean(),
     noneGood: judged.length === 0 ? null : judged.filter(({ judgement }) => judgement.noneGood).length / judged.length,
@@ -115,16 +116,6 @@ function preference(profile: Profile, values: readonly number[], i: number, j: n
   );
   const untouched = (((count - 2) * (count - 3)) / 2) * before(i, j);
   return (1 - profile.flipChance) * before(i, j) + (profile.flipChance * (moved + untouched)) / swaps;
-}
-
-/** 1 where i is ranked above j, -1 below, 0 tied, null where one of them was not ranked. */
-function compare(ranks: readonly (number | null)[], i: number, j: number): number | null {
-  const [a, b] = [ranks[i] ?? null, ranks[j] ?? null];
-  return a === null || b === null ? null : Math.sign(b - a);
-}
-
-function* pairsBelow(count: number): Generator<[number, number]> {
-  for (let i = 0; i < count; i++) for (let j = i + 1; j < count; j++) yield [i, j];
 }
 
 interface Tally {

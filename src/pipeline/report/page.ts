@@ -1,5 +1,5 @@
 /** `report.html`: one file that needs nothing else, neither scripts nor a network. */
-import { seconds as duration, size } from '../../setup/progress.mjs';
+import { seconds as duration, percent, size } from '../../setup/progress.mjs';
 import type { Estimated, MetricsLine, ReportData, SideBySide } from './data.ts';
 import { curves, intervals, path, type Series } from './figures.ts';
 import { type Html, html, trusted } from './html.ts';
@@ -159,7 +159,7 @@ function rewardModel({ rewardModel: model }: ReportData): Html | null {
   return html`<section>
 <h2>The reward model</h2>
 <div class="cards">
-${card(percent(accuracy.value), 'of held-out pairs ordered as the labellers did', `95 % interval ${range(accuracy)}, ${accuracy.n} pairs`)}
+${card(percent(accuracy.value), 'of held-out pairs ordered as the labellers did', `95 % interval ${range(accuracy)}, ${accuracy.n} prompts`)}
 ${card(ceiling === null ? 'unknown' : percent(ceiling), 'agreement among the labellers: the ceiling', 'two labellers, the same pair')}
 ${card(fixed(ece), 'calibration error', 'gap between confidence and accuracy; 0 is best')}
 ${card(fixed(lengthCorrelation), 'correlation of score and length', 'far from 0: it may reward length')}
@@ -194,12 +194,8 @@ function next({ next: items }: ReportData): Html | null {
 </section>`;
 }
 
-function percent(share: number): string {
-  return `${(100 * share).toFixed(0)} %`;
-}
-
 function range({ low, high }: Estimated): string {
-  return `${(100 * low).toFixed(0)} to ${(100 * high).toFixed(0)} %`;
+  return `${(100 * low).toFixed(0)} to ${percent(high)}`;
 }
 
 function fixed(value: number): string {

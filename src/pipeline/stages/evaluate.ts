@@ -6,6 +6,7 @@ import { goldScore } from '../../feedback/index.ts';
 import { Engine } from '../../generate/index.ts';
 import { loadAdapter } from '../../models/index.ts';
 import { writeFileAtomic } from '../../setup/files.mjs';
+import { percent } from '../../setup/progress.mjs';
 import { completionLogProbSums, deriveSeed, type RewardFunction } from '../../train/index.ts';
 import { forwardFlops } from '../estimate.ts';
 import { asAsked, readPrompts, shownPrompt } from '../prompts.ts';
@@ -184,8 +185,4 @@ async function rewardJudge(
 
 function sum(values: readonly number[]): number {
   return values.reduce((total, value) => total + value, 0);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(0)} %`;
 }

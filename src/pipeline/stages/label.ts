@@ -3,10 +3,10 @@ import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Content, type PreferenceRecord, preferenceToRanking, type RankingRecord } from '../../data/index.ts';
 import { NudgeError } from '../../errors.ts';
-import { pairAgreement } from '../../evaluate/index.ts';
-import { createPool, labelTasks, poolReport } from '../../feedback/index.ts';
+import { createPool, labelTasks, pairAgreement, poolReport } from '../../feedback/index.ts';
 import { openStore } from '../../feedback/store/index.ts';
 import { writeFileAtomic } from '../../setup/files.mjs';
+import { percent } from '../../setup/progress.mjs';
 import { hashOf } from '../hash.ts';
 import { openJournal } from '../journal.ts';
 import { readRows } from '../rows.ts';
@@ -55,7 +55,7 @@ async function read(context: StageContext): Promise<StageResult> {
   const rankings = loaded.format === 'ranking' ? loaded.records : loaded.records.map(preferenceToRanking);
   // Which of two was preferred may stand in either order.
   const said = Map.groupBy(rankings.map(inOrder), ({ prompt, completions }) => hashOf([prompt, completions]));
-  const agreement = pairAgreement([...said.values()].map((task) => task.map(({ ranks }) => ranks)));
+  const { agreement } = pairAgreement([...said.values()].map((task) => task.map(({ ranks }) => ranks)));
   return writeJudgements(context, records, { judgements: records.length, tasks: said.size, agreement });
 }
 
@@ -116,8 +116,4 @@ function numbersOf(report: Readonly<Record<string, unknown>>): Record<string, nu
     string,
     number
   >;
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(0)} %`;
 }

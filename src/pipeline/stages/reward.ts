@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadRecords, type PreferenceRecord, promptKey, type RankingRecord } from '../../data/index.ts';
 import { writeFileAtomic } from '../../setup/files.mjs';
+import { percent } from '../../setup/progress.mjs';
 import {
   deriveSeed,
   type RewardFunction,
@@ -141,8 +142,4 @@ export async function loadReward(context: StageContext, { model }: StageModel, i
   const scorer = await RewardModel.load(model, places, { rule, lambda });
   // An answer that was cut off has no end of text, here as in training: the labellers saw it break off, too.
   return rewardModel(scorer);
-}
-
-function percent(share: number): string {
-  return `${(100 * share).toFixed(0)} %`;
 }

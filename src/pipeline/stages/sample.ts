@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { encodePrompt } from '../../data/index.ts';
 import { Engine } from '../../generate/index.ts';
 import { writeFileAtomic } from '../../setup/files.mjs';
+import { percent } from '../../setup/progress.mjs';
 import { deriveSeed } from '../../train/index.ts';
 import { forwardFlops } from '../estimate.ts';
 import { asAsked, readPrompts } from '../prompts.ts';
@@ -24,7 +25,7 @@ export const sample: Stage = {
   files: ({ prompts }) => [prompts.file],
   inputs: (round) => ['sft', ...(round > 1 ? [stageId('ppo', round - 1)] : [])],
   summary: ({ answers = 0, meanLength = 0, stopped = 0 }) =>
-    `${answers} answers of ${meanLength.toFixed(0)} tokens, ${(100 * stopped).toFixed(0)} % came to an end`,
+    `${answers} answers of ${meanLength.toFixed(0)} tokens, ${percent(stopped)} came to an end`,
   estimate({ sample, prompts }, facts) {
     const { numGenerations, maxCompletionLength } = sample!;
     const tokens = prompts.training * (numGenerations * maxCompletionLength + 40);
