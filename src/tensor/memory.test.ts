@@ -169,11 +169,14 @@ describe('memory that is recycled', () => {
   it('is never more than what was in use at once, and is given back on demand', async () => {
     const { code, stdout } = await runProgram('recycling.ts');
     expect(code).toBe(0);
-    const { first, afterFailure, emptied } = JSON.parse(stdout);
+    const { first, afterFailure, emptied, steps, wrong } = JSON.parse(stdout);
     // The largest tensor takes 23 MiB, all of them together 270.
     expect(first).toBeLessThan(80);
     expect(afterFailure).toBeLessThan(80);
     expect(emptied).toBeLessThan(40);
+    // The longest step's tensors take 82 MiB.
+    expect(steps).toBeLessThan(130);
+    expect(wrong).toBe(0);
   });
 });
 
