@@ -106,6 +106,8 @@ async function executeStep(
 /** A running step's manifest. */
 class StepClock {
   readonly #step: Step;
+  // They stay while a process does, and a manifest is written every few seconds.
+  readonly #versions = versions();
   readonly #before: number;
   readonly #start = performance.now();
   readonly #startedAt: string;
@@ -150,7 +152,7 @@ class StepClock {
       seed,
       inputs: { ...inputs },
       files: { ...files },
-      versions: versions(),
+      versions: this.#versions,
       peakRssBytes: Math.max(manifest?.peakRssBytes ?? 0, process.resourceUsage().maxRSS * 1024),
       metrics: {},
       outputs: {},
